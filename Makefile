@@ -4,11 +4,48 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup
+.DEFAULT_GOAL := help
+.PHONY: help setup lint format test e2e bench demo crds controlplane clean
 
-setup: $(STAMP)
+help: ## say what there is
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 16
+
+setup: $(STAMP) ## make .venv with the muster command in it
 
 $(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("muster needs Python 3.11 or later: make PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+lint: $(STAMP) ## ruff, mypy --strict, the rules on imports, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/muster crds --output crds --check
+
+format: $(STAMP) ## mend what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(STAMP) ## all that needs no cluster
+	$(BIN)/python -m pytest tests
+
+controlplane: $(STAMP) ## build kube-apiserver, scheduler, controller-manager, etcd, kubectl (needs Go)
+	$(BIN)/python -m e2e.controlplane.build
+
+e2e: $(STAMP) controlplane ## the operator against a real control plane (needs Go)
+	$(BIN)/python -m pytest e2e
+
+demo: $(STAMP) controlplane ## a 4,608-GPU cluster, gangs scheduled on it, in a minute or two
+	$(BIN)/python -m e2e.demo
+
+bench: $(STAMP) controlplane ## figures and ratios, written to benchmarks/results
+	$(BIN)/python -m benchmarks
+
+crds: $(STAMP) ## write crds/ from the models
+	$(BIN)/muster crds --output crds
+
+clean: ## remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

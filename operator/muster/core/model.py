@@ -705,12 +705,20 @@ class TopologyStatus:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What follows from the world now. `verdicts` maps each job that waits to why; `wake_at` is when to plan again even
-    if nothing changes (ms, wall clock), None for never."""
+    """What follows from the world now.
 
-    transitions: tuple[Transition, ...]
-    verdicts: tuple[tuple[str, Verdict], ...]
-    wake_at: int | None
+    `verdicts` maps each job that waits, and was looked at, to why. `wakes` holds for each job that was looked at when
+    to look again even if nothing changes (ms, wall clock; None: never); `wake_at` is the soonest of all jobs.
+    `capacity` is the world's capacity counter as planned on. `errors` are programming errors, by job: that job is
+    left as it is, the others go on.
+    """
+
+    transitions: tuple[Transition, ...] = ()
+    verdicts: tuple[tuple[str, Verdict], ...] = ()
+    wake_at: int | None = None
+    wakes: tuple[tuple[str, int | None], ...] = ()
+    capacity: int = 0
+    errors: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,138 @@
+"""Words for people: the only place where reasons and numbers become sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from muster.core.lifecycle import Row
+from muster.core.model import Job, Phase, Reason, Rejected, Transition, Verdict
+
+EXCLUSIONS_TOLD = 4
+"""A sentence names at most this many causes of exclusion."""
+
+
+def sentence(verdict: Verdict) -> str:
+    """Say why a job waits, with the numbers a person can check."""
+    facts = dict(verdict.numbers)
+    return f"{_reason(verdict.reason, facts)}{_excluded(verdict)}"
+
+
+def _reason(reason: Reason, facts: dict[str, int | str]) -> str:
+    match reason:
+        case Reason.INVALID:
+            return f"{facts.get('field', 'spec')}: {facts.get('message', 'not valid')}"
+        case Reason.SUSPENDED:
+            return "spec.suspend is true"
+        case Reason.PRIORITY_CLASS_MISSING:
+            return f"PriorityClass {facts.get('class')} does not exist: create it, or name another in priorityClassName"
+        case Reason.PRIORITY_CLASS_PREEMPTS:
+            return (
+                f"PriorityClass {facts.get('class')} may preempt other people's pods: "
+                "name one with preemptionPolicy Never in priorityClassName"
+            )
+        case Reason.ADMISSION:
+            return "asking the API server what its pods will request"
+        case Reason.NAMESPACE_QUOTA:
+            if "quota" in facts:
+                return (
+                    f"ResourceQuota {facts['quota']} leaves {facts['left']} of {facts['resource']}, "
+                    f"the gang needs {facts['needs']}"
+                )
+            return str(facts.get("message", "the namespace's quota is used up"))
+        case Reason.POLICY_REFUSED:
+            role = f"role {facts['role']}: " if "role" in facts else ""
+            return f"{role}the API server refuses its pods: {facts.get('message', '')}"
+        case Reason.UNSATISFIABLE:
+            largest = facts.get("largest")
+            most = f"; at most {largest} of {facts.get('pods')} pods would fit" if largest is not None else ""
+            return f"even the empty cluster could not hold it: {facts.get('constraint', 'too many pods')}{most}"
+        case Reason.INSUFFICIENT_CAPACITY:
+            return f"needs {facts.get('pods')} free slots, {facts.get('free')} are free: {facts.get('missing')} missing"
+        case Reason.FRAGMENTED:
+            return _fragmented(facts)
+        case Reason.WAITING_FOR_PREFERRED:
+            return (
+                f"it fits in {facts.get('domains')} domains of the preferred level; "
+                f"waiting for {facts.get('least')} as on the empty cluster"
+            )
+        case Reason.SEARCH_LIMIT:
+            return "the search for a placement ended without one, and without a proof that there is none"
+        case Reason.START_FAILED | Reason.SCHEDULER_REFUSED | Reason.BACKING_OFF | Reason.IMAGE_PULL:
+            return str(facts.get("message", f"attempt {facts.get('attempt')} ended; waiting before the next"))
+
+
+def _fragmented(facts: dict[str, int | str]) -> str:
+    said = f"{facts.get('free')} slots are free for {facts.get('pods')} pods, but not in the required shape"
+    if facts.get("domain"):
+        said += f"; {facts.get('level')} {facts['domain']} comes nearest and lacks {facts.get('lacks')}"
+    if facts.get("largest") is not None:
+        said += f"; the largest gang of this shape that fits now has {facts['largest']} pods"
+    return said
+
+
+def _excluded(verdict: Verdict) -> str:
+    if not verdict.exclusions:
+        return ""
+    told = [f"{cause}: {nodes}" for cause, nodes in verdict.exclusions[:EXCLUSIONS_TOLD]]
+    more = len(verdict.exclusions) - EXCLUSIONS_TOLD
+    if more > 0:
+        told.append(f"{more} more causes")
+    return f" (nodes without room by cause: {', '.join(told)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a Kubernetes Event about a committed transition says."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+def announce(job: Job | Rejected, transition: Transition) -> Announcement | None:
+    """The Event for a transition, None for those that nobody needs to hear of. `job` is as it was before."""
+    status = transition.status
+    match Row(transition.cause):
+        case Row.PLACED if status.placement is not None:
+            return Announcement("Placed", f"attempt {status.attempt}: {placement_words(transition)}")
+        case Row.START:
+            return Announcement("Starting", f"attempt {status.attempt}: all pods exist, their gates are being removed")
+        case Row.RUNS:
+            return Announcement("Running", f"attempt {status.attempt}: all pods run")
+        case Row.SUCCEEDED:
+            return Announcement("Succeeded", f"attempt {status.attempt}: the success policy is met")
+        case Row.DEADLINE | Row.EXHAUSTED:
+            last = status.last_failure
+            return Announcement("Failed", last.message if last is not None else "", warning=True)
+        case Row.VOID | Row.START_FAILED | Row.LOST | Row.OWN_FAILURE | Row.SUSPENDING:
+            stopping = status.stopping
+            reason = stopping.reason if stopping is not None else "Stopping"
+            message = stopping.message if stopping is not None else ""
+            return Announcement(reason, f"attempt {status.attempt} is ended: {message}", reason != "Suspended")
+        case Row.REQUEUED:
+            if status.phase is Phase.SUSPENDED:
+                return Announcement("Suspended", f"attempt {status.attempt} has ended; no pod holds anything")
+            return Announcement("Requeued", f"attempt {status.attempt} has ended; back in the queue")
+        case Row.RESUMED:
+            return Announcement("Resumed", "back in the queue")
+        case Row.SUSPENDED:
+            return Announcement("Suspended", "spec.suspend is true")
+        case Row.WAITS if status.waiting is not None:
+            old = job.status.waiting
+            if old is not None and old.verdict.reason is status.waiting.verdict.reason:
+                return None
+            return Announcement(status.waiting.verdict.reason.value, status.waiting.message, warning=True)
+        case _:
+            return None
+
+
+def placement_words(transition: Transition) -> str:
+    """`8/8 nvlink, 2/1 leaf`: domains touched and the least possible, nearest level first."""
+    placement = transition.status.placement
+    if placement is None:
+        return ""
+    least = dict(placement.least)
+    parts = [f"{n}/{least.get(level, n)} {level}" for level, n in reversed(placement.domains)]
+    pods = sum(len(nodes) for nodes in placement.nodes)
+    nodes = len({node for role in placement.nodes for node in role})
+    return f"{pods} pods on {nodes} nodes" + (f" ({', '.join(parts)})" if parts else "")

@@ -1,0 +1,443 @@
+"""The life of a job, as one table.
+
+A row is (phases, condition over committed status and observed world, edits); rows are tried from top to bottom, the
+first that holds is taken, and all its edits travel in one compare-and-set. Conditions are level-triggered: they look at
+what is, never at what happened, so a lost message cannot lose a transition. Placing a job and saying why it waits are
+rows too, but need the solver: `plan` takes them through `placed` and `waits`.
+
+The first message about each row stands in `Row`; `explain` has the words for people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from muster.core.model import (
+    ACTIVE,
+    FINISHED,
+    Committed,
+    Found,
+    Job,
+    LastFailure,
+    Phase,
+    Placement,
+    RankFailure,
+    Reason,
+    Rejected,
+    StartFailures,
+    Stopping,
+    Verdict,
+    Waiting,
+)
+from muster.core.observe import Seen
+
+COUNT_INTERVAL = 1_000
+"""Counts in status are written at most this often (ms) a job, five times less often above 1,000 pods."""
+WAITING_INTERVAL = 60_000
+"""A waiting message whose reason stays is rewritten at most this often (ms)."""
+SAME_REFUSALS = 3
+"""This many aborts with one message of the scheduler make the job Stalled."""
+GATHER = 10_000
+"""Failures within this time (ms) after the first are told together."""
+
+
+class Row(Enum):
+    """The rows, by name: the `cause` of a transition."""
+
+    RELEASED = "Released"
+    DEADLINE = "DeadlineExceeded"
+    SUCCEEDED = "Succeeded"
+    EXHAUSTED = "Exhausted"
+    SUSPENDING = "Suspending"
+    VOID = "ClaimVoid"
+    START_FAILED = "StartFailed"
+    START = "Starting"
+    RUNS = "Running"
+    LOST = "Disrupted"
+    OWN_FAILURE = "OwnFailure"
+    REQUEUED = "Requeued"
+    RESUMED = "Resumed"
+    SUSPENDED = "Suspended"
+    PLACED = "Placed"
+    WAITS = "Waiting"
+    COUNTED = "Counted"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a row's condition and edits look at."""
+
+    job: Job
+    seen: Seen
+    now: int
+
+    @property
+    def status(self) -> Committed:
+        """The committed status."""
+        return self.job.status
+
+
+Condition = Callable[[Situation], bool]
+Edit = Callable[[Situation], Committed]
+
+
+def whole_seconds(now: int) -> int:
+    """Persisted times carry whole seconds."""
+    return now - now % 1000
+
+
+def jitter(uid: str, attempt: int) -> float:
+    """A number in [0, 1) that is the same for the same job and attempt, on every replica."""
+    digest = hashlib.blake2b(f"{uid}/{attempt}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") / 2**32
+
+
+def backoff(job: Job, failures: int) -> int:
+    """How long (ms) to wait after this many failures in a row: doubling from the base to the maximum, with up to a
+    quarter of jitter."""
+    if failures <= 0:
+        return 0
+    delay = min(job.policy.backoff_base << min(failures - 1, 30), job.policy.backoff_max)
+    return delay + int(delay * 0.25 * jitter(job.id, job.status.attempt))
+
+
+# --- Conditions -----------------------------------------------------------------------------------------------------
+
+
+def running_time(s: Situation) -> int:
+    """Running time (ms) of all attempts up to now."""
+    since = s.status.running_since
+    return s.status.running_ms + (max(0, s.now - since) if since is not None else 0)
+
+
+def _deadline_passed(s: Situation) -> bool:
+    limit = s.job.policy.active_deadline
+    return limit is not None and running_time(s) >= limit
+
+
+def in_row(s: Situation) -> int:
+    """Own failures in a row, this attempt's not counted; an attempt that ran long enough starts the row anew."""
+    since = s.status.running_since
+    long_enough = since is not None and s.now - since >= s.job.policy.reset_after
+    return 0 if long_enough else s.status.restarts_in_row
+
+
+def _own_failure(s: Situation) -> bool:
+    return bool(s.seen.failed) or s.seen.finish_timeout
+
+
+def _exhausted(s: Situation) -> bool:
+    if s.seen.lost:
+        return s.status.phase is not Phase.PLACED and s.status.disruptions + 1 > s.job.policy.max_disruptions
+    return s.status.phase is Phase.RUNNING and _own_failure(s) and in_row(s) + 1 > s.job.policy.max_restarts
+
+
+def _start_failed(s: Situation) -> bool:
+    return s.seen.start_failure is not None
+
+
+def _may_start(s: Situation) -> bool:
+    seen = s.seen
+    return seen.complete and seen.viewed and not seen.stale and not seen.terminating
+
+
+def _counts_differ(s: Situation) -> bool:
+    interval = COUNT_INTERVAL if s.seen.pods <= 1000 else 5 * COUNT_INTERVAL
+    due = s.now - s.seen.written_at >= interval
+    return due and s.seen.counts != s.status.counts
+
+
+# --- Edits ----------------------------------------------------------------------------------------------------------
+
+
+def _move(s: Situation, phase: Phase, **edits: object) -> Committed:
+    """The status with a new phase; what every transition writes besides its own edits."""
+    at = whole_seconds(s.now)
+    status = replace(
+        s.status,
+        phase=phase,
+        phase_since=at if phase is not s.status.phase else s.status.phase_since,
+        observed_generation=s.job.generation,
+        counts=s.seen.counts,
+    )
+    return replace(status, **edits)  # type: ignore[arg-type]
+
+
+def _end_attempt(s: Situation, phase: Phase, **edits: object) -> Committed:
+    return _move(s, phase, running_ms=running_time(s), running_since=None, placeable_since=None, **edits)
+
+
+def _finish(s: Situation, phase: Phase, **edits: object) -> Committed:
+    done = {"finished": whole_seconds(s.now), "waiting": None, "not_before": None, "stopping": None}
+    return _end_attempt(s, phase, **done, **edits)
+
+
+def last_failure(s: Situation, reason: str, message: str) -> LastFailure:
+    """What ended the attempt: up to 8 failures, earliest first, those within 10 s of the first."""
+    failures = sorted(
+        (
+            RankFailure(
+                role=pod.role or "",
+                rank=pod.rank or 0,
+                node=pod.node or "",
+                exit_code=pod.failure.exit_code if pod.failure else None,
+                signal=pod.failure.signal if pod.failure else None,
+                finished_at=pod.failure.finished_at if pod.failure else None,
+                message=(pod.failure.message or pod.failure.reason) if pod.failure else "",
+            )
+            for pod in s.seen.failed_pods
+        ),
+        key=lambda f: (f.finished_at if f.finished_at is not None else 1 << 60, f.role, f.rank),
+    )
+    if failures and failures[0].finished_at is not None:
+        first = failures[0].finished_at
+        failures = [f for f in failures if f.finished_at is None or f.finished_at <= first + GATHER]
+    return LastFailure(whole_seconds(s.now), reason, message, tuple(failures[:8]))
+
+
+def _exhaust(s: Situation) -> Committed:
+    if s.seen.lost:
+        message = (
+            f"{s.status.disruptions + 1} disruptions, {s.job.policy.max_disruptions} are allowed; {s.seen.lost[0]}"
+        )
+        return _finish(
+            s,
+            Phase.FAILED,
+            disruptions=s.status.disruptions + 1,
+            last_failure=last_failure(s, "MaxDisruptions", message),
+        )
+    message = (
+        f"failed {in_row(s) + 1} times in a row, {s.job.policy.max_restarts} restarts are allowed; {_own_words(s)}"
+    )
+    return _finish(s, Phase.FAILED, last_failure=last_failure(s, "MaxRestarts", message))
+
+
+def _own_words(s: Situation) -> str:
+    if s.seen.failed:
+        return s.seen.failed[0]
+    return f"pods still ran {s.job.policy.linger // 1000} s after the first success (FinishTimeout)"
+
+
+def _stop(s: Situation, reason: str, message: str, **edits: object) -> Committed:
+    return _end_attempt(s, Phase.STOPPING, stopping=Stopping(reason, message), waiting=None, **edits)
+
+
+def _suspend(s: Situation) -> Committed:
+    return _stop(s, "Suspended", "spec.suspend is true")
+
+
+def _void(s: Situation) -> Committed:
+    return _stop(s, "ClaimVoid", s.seen.void or "", start_failures=_one_more(s, "ClaimVoid", s.seen.void or ""))
+
+
+def _one_more(s: Situation, reason: str, message: str) -> StartFailures:
+    before = s.status.start_failures
+    same = before.same + 1 if before.message == message else 1
+    return StartFailures(before.count + 1, message, same, reason)
+
+
+def _fail_start(s: Situation) -> Committed:
+    reason, message = s.seen.start_failure or ("StartFailed", "")
+    told = last_failure(s, reason, message) if s.seen.failed_pods else s.status.last_failure
+    return _stop(s, reason, message, start_failures=_one_more(s, reason, message), last_failure=told)
+
+
+def _start(s: Situation) -> Committed:
+    return _move(s, Phase.STARTING)
+
+
+def _run(s: Situation) -> Committed:
+    at = whole_seconds(s.now)
+    return _move(
+        s,
+        Phase.RUNNING,
+        running_since=at,
+        started=s.status.started if s.status.started is not None else at,
+        start_failures=StartFailures(),
+    )
+
+
+def _lose(s: Situation) -> Committed:
+    message = s.seen.lost[0] + (f" (and {len(s.seen.lost) - 1} more)" if len(s.seen.lost) > 1 else "")
+    # A kubelet that refuses would otherwise be asked again at once, for ever.
+    starts = _one_more(s, "Disrupted", message) if s.status.phase is Phase.STARTING else s.status.start_failures
+    return _stop(
+        s,
+        "Disrupted",
+        message,
+        disruptions=s.status.disruptions + 1,
+        start_failures=starts,
+        last_failure=last_failure(s, "Disrupted", message),
+    )
+
+
+def _own(s: Situation) -> Committed:
+    reason = "OwnFailure" if s.seen.failed else "FinishTimeout"
+    return _stop(
+        s,
+        reason,
+        _own_words(s),
+        restarts=s.status.restarts + 1,
+        restarts_in_row=in_row(s) + 1,
+        last_failure=last_failure(s, reason, _own_words(s)),
+    )
+
+
+WAITING_REASON = {
+    "ImagePull": Reason.IMAGE_PULL,
+    "SchedulerRefused": Reason.SCHEDULER_REFUSED,
+    "NamespaceQuota": Reason.NAMESPACE_QUOTA,
+    "PolicyRefused": Reason.POLICY_REFUSED,
+    "StartFailed": Reason.START_FAILED,
+    "ClaimVoid": Reason.START_FAILED,
+    "OwnFailure": Reason.BACKING_OFF,
+    "FinishTimeout": Reason.BACKING_OFF,
+    "Disrupted": Reason.BACKING_OFF,
+}
+"""What a job waits for after an attempt that was stopped for this."""
+
+
+def _requeue(s: Situation) -> Committed:
+    stopping = s.status.stopping or Stopping("Disrupted", "")
+    gathered = s.status.last_failure
+    if s.seen.failed_pods and gathered is not None:  # more ranks may have told their end since
+        gathered = replace(last_failure(s, gathered.reason, gathered.message), time=gathered.time)
+    released: dict[str, object] = {"live": False, "placement": None, "stopping": None, "last_failure": gathered}
+    if s.job.suspend:
+        return _move(s, Phase.SUSPENDED, not_before=None, waiting=None, counts=(), **released)
+    failures = max(
+        s.status.start_failures.count,
+        s.status.restarts_in_row if stopping.reason in ("OwnFailure", "FinishTimeout") else 0,
+    )
+    delay = backoff(s.job, failures)
+    waiting = None
+    reason = WAITING_REASON.get(stopping.reason)
+    if delay and reason is not None:
+        if reason is Reason.SCHEDULER_REFUSED and s.status.start_failures.same < SAME_REFUSALS:
+            reason = Reason.START_FAILED  # once or twice may be a race
+        verdict = Verdict(reason, (("attempt", s.status.attempt),))
+        waiting = Waiting(verdict, f"attempt {s.status.attempt}: {stopping.message}", whole_seconds(s.now))
+    not_before = whole_seconds(s.now + delay + 999) if delay else None
+    return _move(s, Phase.PENDING, not_before=not_before, waiting=waiting, counts=(), **released)
+
+
+# --- The table ------------------------------------------------------------------------------------------------------
+
+
+def _phases(*phases: Phase) -> frozenset[Phase]:
+    return frozenset(phases)
+
+
+P = Phase
+TABLE: tuple[tuple[Row, frozenset[Phase], Condition, Edit], ...] = (
+    (
+        Row.RELEASED,
+        FINISHED,
+        lambda s: s.status.live and s.seen.holding == 0,
+        lambda s: _move(s, s.status.phase, live=False),
+    ),
+    (
+        Row.DEADLINE,
+        _phases(P.RUNNING),
+        _deadline_passed,
+        lambda s: _finish(s, P.FAILED, last_failure=_over_deadline(s)),
+    ),
+    (Row.SUCCEEDED, ACTIVE, lambda s: s.seen.succeeded, lambda s: _finish(s, P.SUCCEEDED)),
+    (Row.EXHAUSTED, ACTIVE, _exhausted, _exhaust),
+    (Row.SUSPENDING, ACTIVE, lambda s: s.job.suspend, _suspend),
+    (Row.VOID, _phases(P.PLACED), lambda s: s.seen.void is not None, _void),
+    (Row.LOST, _phases(P.STARTING, P.RUNNING), lambda s: bool(s.seen.lost), _lose),
+    (Row.START_FAILED, _phases(P.PLACED, P.STARTING), _start_failed, _fail_start),
+    (Row.START, _phases(P.PLACED), _may_start, _start),
+    (Row.RUNS, _phases(P.STARTING), lambda s: s.seen.all_ran, _run),
+    (Row.OWN_FAILURE, _phases(P.RUNNING), _own_failure, _own),
+    (Row.REQUEUED, _phases(P.STOPPING), lambda s: s.seen.holding == 0, _requeue),
+    (Row.RESUMED, _phases(P.SUSPENDED), lambda s: not s.job.suspend, lambda s: _move(s, P.PENDING)),
+    (Row.SUSPENDED, _phases(P.PENDING), lambda s: s.job.suspend, lambda s: _move(s, P.SUSPENDED, waiting=None)),
+    (
+        Row.COUNTED,
+        frozenset(P) - _phases(P.PENDING),
+        lambda s: s.status.observed_generation != s.job.generation or _counts_differ(s),
+        lambda s: _move(s, s.status.phase),
+    ),
+)
+
+
+def _over_deadline(s: Situation) -> LastFailure:
+    seconds = (s.job.policy.active_deadline or 0) // 1000
+    return last_failure(s, "DeadlineExceeded", f"ran longer than activeDeadlineSeconds ({seconds} s)")
+
+
+def step(job: Job, seen: Seen, now: int) -> tuple[Row, Committed] | None:
+    """The first row of the table that holds, and the status it writes; None: nothing to write now. A job that is being
+    deleted is not moved any more."""
+    if job.deleting:
+        return None
+    situation = Situation(job, seen, now)
+    for row, phases, condition, edit in TABLE:
+        if job.status.phase in phases and condition(situation):
+            return row, edit(situation)
+    return None
+
+
+def placed(job: Job, found: Found, term: str, roles_hash: str, now: int) -> Committed:
+    """Pending -> Placed: a new attempt with these nodes, every pod made anew."""
+    attempt = job.status.attempt + 1
+    placement = Placement(
+        attempt=attempt,
+        gang_attempt=attempt,
+        term=term,
+        generation=job.generation,
+        roles_hash=roles_hash,
+        roles=tuple(role.name for role in job.roles),
+        nodes=found.nodes,
+        born=tuple((attempt,) * len(nodes) for nodes in found.nodes),
+        objective=found.objective,
+        proven=found.proven,
+        domains=found.domains,
+        least=found.least,
+    )
+    return replace(
+        job.status,
+        phase=Phase.PLACED,
+        phase_since=whole_seconds(now),
+        observed_generation=job.generation,
+        live=True,
+        attempt=attempt,
+        placement=placement,
+        waiting=None,
+        not_before=None,
+        stopping=None,
+        placeable_since=None,
+        counts=(),
+    )
+
+
+def waits(job: Job | Rejected, verdict: Verdict, message: str, now: int, written_at: int) -> Committed | None:
+    """Pending -> Pending: why it waits, if that is to be written now. A changed reason is told at once, changed numbers
+    at most once a minute."""
+    status = job.status
+    placeable = status.placeable_since
+    if verdict.reason is Reason.WAITING_FOR_PREFERRED and placeable is None:
+        placeable = whole_seconds(now)
+    old = status.waiting
+    same_reason = old is not None and old.verdict.reason is verdict.reason
+    if (
+        same_reason
+        and status.observed_generation == job.generation
+        and placeable == status.placeable_since
+        and old is not None
+        and ((old.verdict == verdict and old.message == message) or now - written_at < WAITING_INTERVAL)
+    ):
+        return None
+    since = old.since if same_reason and old is not None else whole_seconds(now)
+    return replace(
+        status,
+        observed_generation=job.generation,
+        waiting=Waiting(verdict, message, since),
+        placeable_since=placeable,
+        not_before=status.not_before if status.not_before is not None and status.not_before > now else None,
+    )

@@ -1,0 +1,140 @@
+"""The order of the waiting, and the reasons to wait that do not need the solver.
+
+Order: priority, then age, then uid. A job that does not fit does not block those behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from muster.core.model import Found, Job, Phase, Quota, Reason, Rejected, Shape, Verdict
+from muster.core.world import World
+
+REFUSED = {"quota": Reason.NAMESPACE_QUOTA}
+"""Waiting reason by the class of a refused dry run; every other class is PolicyRefused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Not to be put to the solver now. `verdict` None: nothing to tell, it goes on in a moment by itself."""
+
+    verdict: Verdict | None
+
+
+def priority(world: World, job: Job) -> int:
+    """The value of the job's PriorityClass; 0 where it is missing."""
+    known = world.priority_classes.get(job.priority_class)
+    return known.value if known is not None else 0
+
+
+def order(world: World, job: Job) -> tuple[int, int, str]:
+    """Sorts the waiting: higher priority first, then the older, then by uid."""
+    return (-priority(world, job), job.created, job.id)
+
+
+def held(world: World, job: Job | Rejected, now: int) -> Held | None:
+    """Why this pending job is not to be put to the solver, if so."""
+    if isinstance(job, Rejected):
+        return Held(Verdict(Reason.INVALID, (("field", job.path), ("message", job.message))))
+    problem = world.topology.invalid or world.inventory.levels.invalid
+    if problem:
+        return Held(Verdict(Reason.INVALID, (("field", "ClusterTopology/default"), ("message", problem))))
+    known = world.priority_classes.get(job.priority_class)
+    if known is None:
+        return Held(Verdict(Reason.PRIORITY_CLASS_MISSING, (("class", job.priority_class),)))
+    if known.preempts:
+        return Held(Verdict(Reason.PRIORITY_CLASS_PREEMPTS, (("class", job.priority_class),)))
+    status = job.status
+    if status.not_before is not None and status.not_before > now:
+        return Held(status.waiting.verdict if status.waiting is not None else None)
+    return _not_admitted(world, job) or _still_there(world, job)
+
+
+def _not_admitted(world: World, job: Job) -> Held | None:
+    for i in range(len(job.roles)):
+        admission = world.admission(job.namespace, world.template_key(job, i))
+        if admission is None:
+            return Held(None)
+        if admission.refused:
+            reason = REFUSED.get(admission.refused, Reason.POLICY_REFUSED)
+            numbers = (("role", job.roles[i].name), ("message", admission.message))
+            return Held(Verdict(reason, numbers))
+    return None
+
+
+def _still_there(world: World, job: Job) -> Held | None:
+    """A pod of an earlier attempt that was made late, or a live attempt whose needs are not known yet."""
+    if any(not pod.terminal for pod in world.pods_of(job.id)):
+        return Held(None)
+    return None
+
+
+class QuotaBook:
+    """What the ResourceQuotas of each namespace leave, what live attempts have still to create taken off.
+
+    Gated pods count against quota, so two gangs that create at once under a quota that holds one would lock each other
+    out: one attempt creates at a time.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._creating: dict[str, str] = {}
+        for job in world.jobs():
+            if isinstance(job, Job) and job.status.phase is Phase.PLACED and _missing(world, job):
+                self._creating.setdefault(job.namespace, job.key)
+
+    def held(self, job: Job, shape: Shape) -> Held | None:
+        """Why the job cannot be created under its namespace's quotas now."""
+        quotas = list(self._world.quotas(job.namespace))
+        if not quotas:
+            return None
+        if job.namespace in self._creating:
+            return Held(None)
+        for quota in quotas:
+            short = _short(quota, shape)
+            if short is not None:
+                resource, needs, left = short
+                numbers = (("quota", quota.name), ("resource", resource), ("needs", needs), ("left", left))
+                return Held(Verdict(Reason.NAMESPACE_QUOTA, numbers))
+        return None
+
+    def take(self, job: Job) -> None:
+        """This job has been placed: it creates now."""
+        self._creating.setdefault(job.namespace, job.key)
+
+
+def _missing(world: World, job: Job) -> bool:
+    made = sum(1 for pod in world.pods_of(job.id) if pod.born == job.status.attempt)
+    return made < sum(role.count for role in job.roles)
+
+
+def _short(quota: Quota, shape: Shape) -> tuple[str, int, int] | None:
+    """The first resource of the quota that the gang would exceed: (name, needed, left)."""
+    used = dict(quota.used)
+    for name, hard in quota.hard:
+        needs = sum(role.count * dict(role.requests).get(name, 0) for role in shape.roles)
+        left = hard - used.get(name, 0)
+        if needs and needs > left:
+            return name, needs, max(0, left)
+    return None
+
+
+def prefers_to_wait(job: Job, found: Found, now: int) -> bool:
+    """The placement touches more domains of the preferred level than the empty cluster would need, and the job may
+    still wait for better."""
+    if job.policy.prefer_wait <= 0 or found.objective.preferred <= found.preferred_least:
+        return False
+    since = job.status.placeable_since
+    return since is None or now < since + job.policy.prefer_wait
+
+
+def unknown_claims(world: World) -> bool:
+    """Some live attempt has still to create pods whose real requests are not known: nothing may be placed beside it."""
+    for job in world.jobs():
+        if not isinstance(job, Job) or not job.status.live or job.deleting or job.status.phase is not Phase.PLACED:
+            continue
+        if _missing(world, job) and any(
+            world.admission(job.namespace, world.template_key(job, i)) is None for i in range(len(job.roles))
+        ):
+            return True
+    return False

@@ -1,0 +1,536 @@
+"""All that the loop knows: records by kind, the claims that follow from them, and what has to be looked at again.
+
+Only `apply` (a Change came in), `assume` (a transition was decided) and `settle` (it was planned) move a World; reading
+never does. Everything in it can be rebuilt from `records()`, at the cost of planning everything once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from muster.core.agenda import Agenda
+from muster.core.claims import Claims
+from muster.core.inventory import Inventory
+from muster.core.model import (
+    Admission,
+    Change,
+    Child,
+    Gone,
+    Job,
+    Kind,
+    Leading,
+    Lost,
+    Node,
+    Phase,
+    Plan,
+    Pod,
+    PriorityClass,
+    Quota,
+    Readmit,
+    Record,
+    Refused,
+    Rejected,
+    RoleShape,
+    Shape,
+    Stage,
+    Synced,
+    TopologySpec,
+    TopologyStatus,
+    Transition,
+    Upsert,
+    Viewed,
+)
+from muster.core.placement import Solver
+from muster.core.topology import survey
+
+AUTO = TopologySpec(name="", uid="", rv=0, generation=0, preset="Auto")
+"""What holds while no ClusterTopology is applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPod:
+    """A pod, and since when (ms) it has been seen in its present stage."""
+
+    pod: Pod
+    since: int
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A job as acknowledged by the API server, and what has been decided since."""
+
+    record: Job | Rejected
+    since: int
+    assumed: Transition | None = None
+
+    @property
+    def now(self) -> Job | Rejected:
+        if self.assumed is None:
+            return self.record
+        return replace(self.record, status=self.assumed.status)
+
+
+def stage_of(pod: Pod) -> tuple[Stage, bool, str]:
+    """What `SeenPod.since` is measured from: a change of stage, of the gates, or of a container's trouble."""
+    return (pod.stage, pod.our_gate, pod.trouble[0] if pod.trouble else "")
+
+
+class World:
+    """See the module. `jobs` and all that is read of a job show what was assumed; `acknowledged` does not."""
+
+    def __init__(self, *, nominate: bool = True) -> None:
+        self.nominate = nominate
+        """Gated pods are to be nominated for their nodes."""
+        self.nodes: dict[str, Node] = {}
+        self.inventory = Inventory()
+        self.solver = Solver()
+        self.agenda = Agenda()
+        self.topology: TopologySpec = AUTO
+        self.priority_classes: dict[str, PriorityClass] = {}
+        self.term: str | None = None
+        self.verdict_counter = 0
+        """Grows with every change, beside those of the inventory, that can matter to a waiting job."""
+        self._jobs: dict[str, _Entry] = {}
+        self._pods: dict[str, SeenPod] = {}
+        self._pods_by_job: dict[str, dict[str, SeenPod]] = {}
+        self._children: dict[str, Child] = {}
+        self._quotas: dict[str, dict[str, Quota]] = {}
+        self._admissions: dict[tuple[str, str], Admission] = {}
+        self._refusals: dict[str, Refused] = {}
+        self._viewed: set[tuple[str, int]] = set()
+        self._synced: set[Kind] = set()
+        self._claims = Claims(self.inventory)
+        self._planned_capacity = -1
+        self.inventory.set_topology(self.topology)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """All kinds have been listed at least once."""
+        return len(self._synced) == len(Kind)
+
+    @property
+    def leading(self) -> bool:
+        """This process may decide."""
+        return self.term is not None
+
+    @property
+    def capacity(self) -> int:
+        """Grows with everything that can change the verdict on a waiting job."""
+        return self.inventory.version + self.verdict_counter
+
+    @property
+    def waiting_stale(self) -> bool:
+        """Something happened since the last plan that can matter to jobs that wait."""
+        return self.capacity != self._planned_capacity
+
+    def jobs(self) -> Iterator[Job | Rejected]:
+        """Every job, in no particular order, as assumed."""
+        return (entry.now for entry in self._jobs.values())
+
+    def job(self, uid: str) -> Job | Rejected | None:
+        """The job with the status assumed of it, if any; else as acknowledged."""
+        entry = self._jobs.get(uid)
+        return entry.now if entry else None
+
+    def acknowledged(self, uid: str) -> Job | Rejected | None:
+        """The job as the API server last showed it."""
+        entry = self._jobs.get(uid)
+        return entry.record if entry else None
+
+    def assumed(self, uid: str) -> Transition | None:
+        """The transition that was decided and is not yet known to be committed."""
+        entry = self._jobs.get(uid)
+        return entry.assumed if entry else None
+
+    def written_at(self, uid: str) -> int:
+        """When (ms) the job's status last changed, as seen by us."""
+        return self._jobs[uid].since
+
+    def pods_of(self, uid: str) -> list[Pod]:
+        """The pods whose controller owner is this job."""
+        return [seen.pod for seen in self._pods_by_job.get(uid, {}).values()]
+
+    def seen_pods_of(self, uid: str) -> Iterable[SeenPod]:
+        """The same with the time of each one's last change of stage."""
+        return self._pods_by_job.get(uid, {}).values()
+
+    def pods_without_job(self) -> Iterator[SeenPod]:
+        """Pods that name a job as owner which is not here."""
+        return (s for uid, pods in self._pods_by_job.items() if uid not in self._jobs for s in pods.values())
+
+    def children(self) -> Iterable[Child]:
+        """All Services that name a job as owner."""
+        return self._children.values()
+
+    def children_of(self, uid: str) -> list[Child]:
+        """The Services of this job."""
+        return [child for child in self._children.values() if child.job == uid]
+
+    def quotas(self, namespace: str) -> Iterable[Quota]:
+        """The namespace's ResourceQuotas."""
+        return self._quotas.get(namespace, {}).values()
+
+    def admission(self, namespace: str, template: str) -> Admission | None:
+        """What the dry run of this template (see `template_key`) answered here, if it was asked."""
+        return self._admissions.get((namespace, template))
+
+    def refusal(self, uid: str, attempt: int) -> Refused | None:
+        """What the API server refused to this attempt, if anything."""
+        refused = self._refusals.get(uid)
+        return refused if refused is not None and refused.attempt == attempt and not refused.commit else None
+
+    def refused_commit(self, uid: str) -> Refused | None:
+        """The refusal of the last decision about this job, if nothing of it has been written since."""
+        refused = self._refusals.get(uid)
+        return refused if refused is not None and refused.commit else None
+
+    def viewed(self, uid: str, attempt: int) -> bool:
+        """A consistent view that contains this claim has been applied (S2)."""
+        return (uid, attempt) in self._viewed
+
+    def template_key(self, job: Job, role: int) -> str:
+        """The key of the admission of one role's pods: its template and the pod defaults."""
+        return f"{job.roles[role].template}+{self.topology.pod_defaults}"
+
+    def roles_hash(self, job: Job) -> str:
+        """What a placement made now records as what its pods are rendered from."""
+        return f"{job.roles_hash}+{self.topology.pod_defaults}"
+
+    def shape(self, job: Job) -> Shape:
+        """What the solver is asked: the job's roles with the requests and filter of their pods as admitted, as written
+        where admission has not been asked or was refused."""
+        roles = []
+        for i, role in enumerate(job.roles):
+            admitted = self.admission(job.namespace, self.template_key(job, i))
+            known = admitted is not None and not admitted.refused
+            roles.append(
+                RoleShape(
+                    name=role.name,
+                    count=role.count,
+                    requests=admitted.requests if known and admitted else role.requests,
+                    filter=admitted.filter if known and admitted else role.filter,
+                    required=role.required,
+                    preferred=role.preferred,
+                    segments=role.segments,
+                )
+            )
+        return Shape(tuple(roles), job.required, job.preferred)
+
+    def domains_of(self, node: str) -> dict[str, str]:
+        """Level -> the value that names this node's domain there; levels it has no label for are left out."""
+        known = self.nodes.get(node)
+        if known is None:
+            return {}
+        levels = self.inventory.levels
+        path = levels.path(known.labels)
+        return {level.name: value for level, value in zip(levels.levels, path, strict=True) if value is not None}
+
+    def topology_status(self) -> TopologyStatus:
+        """What ClusterTopology.status should say now."""
+        levels = self.inventory.levels
+        excluded: dict[str, int] = {}
+        eligible = 0
+        for node in self.nodes.values():
+            cause = self.inventory.cause(node.name)
+            if not cause:
+                eligible += 1
+            else:
+                excluded[cause] = excluded.get(cause, 0) + 1
+        return TopologyStatus(
+            levels=survey(levels, self.nodes.values()),
+            total=len(self.nodes),
+            eligible=eligible,
+            excluded=tuple(sorted(excluded.items(), key=lambda item: (-item[1], item[0]))),
+            detected_preset=levels.preset,
+            invalid=self.topology.invalid or levels.invalid,
+            observed_generation=self.topology.generation,
+        )
+
+    # --- the agenda -------------------------------------------------------------------------------------------------
+
+    def settle(self, plan: Plan) -> None:
+        """Note that `plan` was made and its transitions assumed: what it looked at is off the agenda until its deadline
+        or its next change."""
+        assumed = frozenset(t.job for t in plan.transitions if self.assumed(t.job) is not None)
+        known = [(uid, at) for uid, at in plan.wakes if uid in self._jobs]
+        self.agenda.settle(known, keep=assumed)
+        self._planned_capacity = plan.capacity
+
+    def _touch_all(self) -> None:
+        for uid in self._jobs:
+            self.agenda.touch(uid)
+        self.verdict_counter += 1
+
+    def take_touched(self) -> set[str]:
+        """The jobs whose duties may have changed since this was last called."""
+        return self.agenda.take_touched()
+
+    # --- changing ---------------------------------------------------------------------------------------------------
+
+    def assume(self, transition: Transition) -> None:
+        """Take a decision as made until its outcome is known; its claim counts at once, and what it gives up goes on
+        counting until the API server has acknowledged that."""
+        entry = self._jobs.get(transition.job)
+        if entry is None:
+            return
+        if entry.record.status.phase != transition.status.phase:
+            self.verdict_counter += 1
+        entry.assumed = transition
+        self._reclaim(transition.job)
+        self.agenda.touch(transition.job)
+
+    def apply(self, change: Change) -> None:
+        """Take in one change. Records older than what is held have been dropped at the door."""
+        match change:
+            case Upsert(record, at):
+                self._upsert(record, at)
+            case Gone(kind, id_, at):
+                self._gone(kind, id_)
+            case Synced(kind):
+                self._synced.add(kind)
+                if self.ready:
+                    self._touch_all()
+            case Lost(uid, base_rv):
+                entry = self._jobs.get(uid)
+                if entry and entry.assumed and entry.assumed.base_rv == base_rv:
+                    entry.assumed = None
+                    self._reclaim(uid)
+                    self.agenda.touch(uid)
+                    self.verdict_counter += 1
+            case Refused():
+                self._refused(change)
+            case Viewed(claims):
+                for uid, attempt in claims:
+                    if uid in self._jobs:
+                        self._viewed.add((uid, attempt))
+                        self.agenda.touch(uid)
+            case Readmit(namespace):
+                self._readmit(namespace)
+            case Leading(term):
+                self.term = term
+                self._viewed.clear()
+                self._touch_all()
+
+    def _refused(self, change: Refused) -> None:
+        entry = self._jobs.get(change.job)
+        if entry is None:
+            return
+        if change.commit:  # the decision did not happen
+            entry.assumed = None
+            self._reclaim(change.job)
+        self._refusals[change.job] = change
+        self.agenda.touch(change.job)
+
+    def _readmit(self, namespace: str | None) -> None:
+        for key in [k for k in self._admissions if namespace is None or k[0] == namespace]:
+            del self._admissions[key]
+        for uid, entry in self._jobs.items():
+            if namespace is None or entry.record.namespace == namespace:
+                self.agenda.touch(uid)
+        self.verdict_counter += 1
+
+    def _upsert(self, record: Record, at: int) -> None:
+        match record:
+            case Pod():
+                self._upsert_pod(record, at)
+            case Job() | Rejected():
+                self._upsert_job(record, at)
+            case Node():
+                known = self.nodes.get(record.name)
+                self.nodes[record.name] = record
+                self.inventory.put_node(record)
+                if known is None or replace(known, rv=0) != replace(record, rv=0):
+                    self._touch_node(record.name)
+            case TopologySpec():
+                changed = replace(record, rv=0) != replace(self.topology, rv=0)
+                self.topology = record
+                if changed:
+                    self.inventory.set_topology(record)
+                    self._touch_all()
+                    for uid in self._jobs:  # admissions are by pod defaults too
+                        self._reclaim(uid)
+            case PriorityClass():
+                self.priority_classes[record.name] = record
+                self.verdict_counter += 1
+            case Quota():
+                self._quotas.setdefault(record.namespace, {})[record.uid] = record
+                self.verdict_counter += 1
+            case Child():
+                self._children[record.id] = record
+                self.agenda.touch(record.job)
+            case Admission():
+                self._admissions[(record.namespace, record.template)] = record
+                for uid, entry in self._jobs.items():
+                    if entry.record.namespace == record.namespace:
+                        self._reclaim(uid)
+                        self.agenda.touch(uid)
+                self.verdict_counter += 1
+
+    def _upsert_pod(self, pod: Pod, at: int) -> None:
+        known = self._pods.get(pod.id)
+        since = known.since if known is not None and stage_of(known.pod) == stage_of(pod) else at
+        seen = SeenPod(pod, since)
+        self._pods[pod.id] = seen
+        if known is not None and known.pod.job != pod.job:
+            self._forget_owner(known.pod)
+        if pod.job is not None:
+            self._pods_by_job.setdefault(pod.job, {})[pod.id] = seen
+            self.agenda.touch(pod.job)
+        self.inventory.use(pod)
+        where = pod.node or pod.pinned
+        if where is not None and (known is None or (known.pod.node or known.pod.pinned) != where):
+            self._touch_node(where, but=pod.job)
+
+    def _forget_owner(self, pod: Pod) -> None:
+        if pod.job is None:
+            return
+        pods = self._pods_by_job.get(pod.job)
+        if pods is not None:
+            pods.pop(pod.id, None)
+            if not pods:
+                del self._pods_by_job[pod.job]
+        self.agenda.touch(pod.job)
+
+    def _touch_node(self, name: str, but: str | None = None) -> None:
+        for uid in self._claims.jobs_on(name):
+            if uid != but:
+                self.agenda.touch(uid)
+
+    def _upsert_job(self, job: Job | Rejected, at: int) -> None:
+        entry = self._jobs.get(job.id)
+        if entry is None:
+            self._jobs[job.id] = entry = _Entry(job, at)
+            self.verdict_counter += 1
+        else:
+            if _matters_to_the_waiting(entry.record, job):
+                self.verdict_counter += 1
+            if entry.assumed is not None and self._outcome_known(entry.assumed, job):
+                entry.assumed = None
+            if entry.record.status != job.status:
+                entry.since = at
+                if self.refused_commit(job.id) is not None:
+                    del self._refusals[job.id]
+            entry.record = job
+        attempt = job.status.attempt
+        self._viewed -= {(job.id, old) for old in range(max(0, attempt - 2), attempt)}
+        self._reclaim(job.id)
+        self.agenda.touch(job.id)
+
+    @staticmethod
+    def _outcome_known(assumed: Transition, job: Job | Rejected) -> bool:
+        """A record later than the one the decision was based on: either it carries the decision, or it makes the
+        compare-and-set fail."""
+        return job.rv > assumed.base_rv
+
+    def _gone(self, kind: Kind, id_: str) -> None:
+        match kind:
+            case Kind.POD:
+                known = self._pods.pop(id_, None)
+                if known is not None:
+                    self._forget_owner(known.pod)
+                    self.inventory.free(id_)
+            case Kind.JOB:
+                if self._jobs.pop(id_, None) is not None:
+                    self._reclaim(id_)
+                    self._refusals.pop(id_, None)
+                    self._viewed = {v for v in self._viewed if v[0] != id_}
+                    self.agenda.forget(id_)
+                    self.verdict_counter += 1
+            case Kind.NODE:
+                for node in [n for n in self.nodes.values() if n.uid == id_]:
+                    del self.nodes[node.name]
+                    self.inventory.drop_node(node.name)
+                    self._touch_node(node.name)
+            case Kind.TOPOLOGY:
+                if self.topology.uid == id_:
+                    self.topology = AUTO
+                    self.inventory.set_topology(AUTO)
+                    self._touch_all()
+                    for uid in self._jobs:
+                        self._reclaim(uid)
+            case Kind.PRIORITY_CLASS:
+                self.priority_classes.pop(id_, None)
+                self.verdict_counter += 1
+            case Kind.QUOTA:
+                for quotas in self._quotas.values():
+                    quotas.pop(id_, None)
+                self.verdict_counter += 1
+            case Kind.CHILD:
+                child = self._children.pop(id_, None)
+                if child is not None:
+                    self.agenda.touch(child.job)
+
+    # --- claims -----------------------------------------------------------------------------------------------------
+
+    def _reclaim(self, uid: str) -> None:
+        """Make the job's claim what its acknowledged and its assumed status hold together."""
+        entry = self._jobs.get(uid)
+        placements, requests = [], []
+        if entry is not None and isinstance(entry.record, Job):
+            statuses = [entry.record.status] + ([entry.assumed.status] if entry.assumed else [])
+            placements = [s.placement for s in statuses if s.live and s.placement is not None]
+            requests = [role.requests for role in self.shape(entry.record).roles] if placements else []
+        for node in self._claims.put(uid, placements, requests):
+            self._touch_node(node, but=uid)
+
+    # --- the laws ---------------------------------------------------------------------------------------------------
+
+    def records(self) -> list[Change]:
+        """The changes that, applied to an empty World, make an equal one (assumptions apart, see `assume`)."""
+        changes: list[Change] = []
+        if self.topology is not AUTO:
+            changes.append(Upsert(self.topology, 0))
+        changes += [Upsert(node, 0) for node in self.nodes.values()]
+        changes += [Upsert(pc, 0) for pc in self.priority_classes.values()]
+        changes += [Upsert(q, 0) for quotas in self._quotas.values() for q in quotas.values()]
+        changes += [Upsert(a, 0) for a in self._admissions.values()]
+        changes += [Upsert(entry.record, entry.since) for entry in self._jobs.values()]
+        changes += [Upsert(seen.pod, seen.since) for seen in self._pods.values()]
+        changes += [Upsert(child, 0) for child in self._children.values()]
+        changes += list(self._refusals.values())
+        changes += [Synced(kind) for kind in Kind if kind in self._synced]
+        changes.append(Leading(self.term))
+        changes.append(Viewed(frozenset(self._viewed)))
+        return changes
+
+    def assumptions(self) -> list[Transition]:
+        """The transitions whose outcome is not known yet."""
+        return [entry.assumed for entry in self._jobs.values() if entry.assumed is not None]
+
+    @classmethod
+    def of(cls, changes: Iterable[Change], assumptions: Iterable[Transition] = ()) -> World:
+        """A World built afresh."""
+        world = cls()
+        for change in changes:
+            world.apply(change)
+        for transition in assumptions:
+            world.assume(transition)
+        return world
+
+    def fingerprint(self) -> object:
+        """Equal before and after anything that only reads."""
+        return (
+            self.inventory.fingerprint(),
+            self.term,
+            {uid: (e.record, e.since, e.assumed) for uid, e in self._jobs.items()},
+            dict(self._pods),
+            dict(self._children),
+            dict(self._admissions),
+            dict(self._refusals),
+            frozenset(self._viewed),
+            frozenset(self._synced),
+            self.agenda.fingerprint(),
+            self._planned_capacity,
+        )
+
+
+def _matters_to_the_waiting(old: Job | Rejected, new: Job | Rejected) -> bool:
+    """A change of this job that the verdict on it or on others can depend on, its claim apart."""
+    return (
+        old.generation != new.generation
+        or old.status.phase != new.status.phase
+        or (new.status.phase is Phase.PENDING and old.status != new.status)
+    )
