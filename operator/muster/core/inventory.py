@@ -233,7 +233,8 @@ class Inventory:
 
     def intact(self) -> npt.NDArray[np.bool_]:
         """Per row: no claim and no pod but those of DaemonSets (and mirror pods) holds anything there."""
-        return self._busy[: self.size] == 0
+        found: npt.NDArray[np.bool_] = self._busy[: self.size] == 0
+        return found
 
     def room(self, resource: str) -> tuple[Ints, Ints] | None:
         """Per row (free, allocatable) of a resource; None if no node offers it. Free is never below zero."""

@@ -38,6 +38,8 @@ COUNT_INTERVAL = 1_000
 """Counts in status are written at most this often (ms) a job, five times less often above 1,000 pods."""
 WAITING_INTERVAL = 60_000
 """A waiting message whose reason stays is rewritten at most this often (ms)."""
+CREATE_SILENCE = "unknown"
+"""The class of refusal with which the worker reports that creates have gone unanswered for too long."""
 SAME_REFUSALS = 3
 """This many aborts with one message of the scheduler make the job Stalled."""
 GATHER = 10_000

@@ -94,6 +94,8 @@ def observe(world: World, job: Job, now: int) -> Seen:
         seen.terminating = any(s is not None and s.pod.terminating for role in ranks for s in role)
         seen.viewed = world.viewed(job.id, status.attempt)
         seen.counts = _counts(placement, ranks)
+        if status.phase in FINISHED and not status.live:
+            seen.counts = status.counts  # what was counted stays told when the pods are cleared away
         if status.phase in ACTIVE:
             _judge(world, job, placement, ranks, seen, now)
     _deadlines(world, job, pods, seen, now)

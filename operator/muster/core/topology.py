@@ -89,8 +89,8 @@ def natural(name: str) -> NaturalKey:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """The named levels in use, broadest first, each with one label and a weight; `preset` is the one in use or detected.
-    With `invalid` (field and sentence) nothing new is placed."""
+    """The named levels in use, broadest first, each with one label and a weight; `preset` is the one in use or
+    detected. With `invalid` (field and sentence) nothing new is placed."""
 
     levels: tuple[Level, ...] = ()
     node_weight: int = 0

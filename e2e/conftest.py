@@ -1,0 +1,72 @@
+"""Fixtures: one control plane a session; a fresh namespace, watcher and processes a test."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.client import muster
+from e2e.controlplane.cluster import ControlPlane
+from e2e.harness import ROOT, Cluster, Operators
+from e2e.manifests import apply, documents
+from e2e.process import Process
+from e2e.watcher import Watcher
+
+
+@pytest.fixture(scope="session")
+def controlplane() -> Iterator[ControlPlane]:
+    """The real control plane with muster's CRDs, node lifecycle controller off."""
+    plane = ControlPlane.start()
+    try:
+        apply(plane.client, documents(ROOT / "crds"))
+        yield plane
+    finally:
+        plane.stop()
+
+
+@pytest.fixture
+def cluster(controlplane: ControlPlane, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
+    """A fresh namespace; whatever the test adds through it is removed afterwards."""
+    plain = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:30].strip("-")
+    made = Cluster(controlplane, f"{plain}-{uuid.uuid4().hex[:6]}", tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def kubelet(cluster: Cluster) -> Process:
+    """The kubelet stand-in with default delays; `cluster.start_kubelet` makes others."""
+    return cluster.start_kubelet()
+
+
+@pytest.fixture
+def watcher(cluster: Cluster, tmp_path: Path) -> Iterator[Watcher]:
+    """The safety watcher from the test's first moment; a violation fails the test at its end.
+
+    A test that ends with a quiet cluster says so with `watcher.quiet()`, which checks S5 and S6 too.
+    """
+    assert cluster.client.send("GET", muster("trainingjobs")).status == 200, "crds/ is not applied: run `make crds`"
+    made = Watcher(cluster.client).start()
+    try:
+        yield made
+        found = made.violations()
+    finally:
+        made.stop()
+        made.dump(tmp_path / "history.jsonl")
+    assert not found, f"{made.report(found)}\nthe whole history: {tmp_path / 'history.jsonl'}"
+
+
+@pytest.fixture
+def operator(cluster: Cluster, tmp_path: Path) -> Iterator[Operators]:
+    """A factory of operator processes: `operator(replicas=2, env={...})`."""
+    made = Operators(cluster.plane, tmp_path, cluster.namespace)
+    try:
+        yield made
+    finally:
+        made.stop()

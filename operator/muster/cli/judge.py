@@ -1,0 +1,150 @@
+"""One job's answer, as `what-if` and `explain` give it: the JSON element of api.md, a sentence, an exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from muster.cli.cluster import Known
+from muster.core import explain
+from muster.core.model import Committed, Found, Job, Objective, Phase, Placement, Reason, Rejected, Upsert, Verdict
+from muster.core.policy import queueing
+from muster.core.world import World
+
+Element = dict[str, Any]
+NEVER = frozenset({Reason.INVALID, Reason.UNSATISFIABLE, Reason.PRIORITY_CLASS_PREEMPTS})
+"""Reasons that no waiting mends."""
+_WORST = (0, 2, 3, 1)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The worst exit code, in the order 0 < 2 < 3 < 1."""
+    return max(codes, key=_WORST.index, default=0)
+
+
+def code_of(element: Mapping[str, Any]) -> int:
+    """The exit code of one answer."""
+    if element["placed"]:
+        return 0
+    return 3 if element["reason"] in {reason.value for reason in NEVER} else 2
+
+
+def judge(known: Known, job: Job | Rejected) -> Element:
+    """Put one job, alone, to the cluster as it is."""
+    world = known.world
+    if isinstance(job, Rejected):
+        return refused(job.key, job.path, job.message)
+    known.class_for(job)
+    admit(world, job)
+    held = queueing.held(world, job, 0)
+    shape = world.shape(job)
+    if held is None:
+        held = queueing.QuotaBook(world).held(job, shape)
+    if held is not None and held.verdict is not None:
+        return waiting(job.key, held.verdict)
+    if held is not None:
+        return _element(job.key, message="another gang of its namespace is being created; it is looked at after that")
+    answer = world.solver.place(world.inventory.fork(), shape)
+    if isinstance(answer, Verdict):
+        return waiting(job.key, answer)
+    return found(world, job, answer)
+
+
+def admit(world: World, job: Job) -> None:
+    """Take the pods as rendered from the template for the pods as admitted: nobody is asked."""
+    from muster.kube import parse, render
+
+    for i in range(len(job.roles)):
+        body = render.dry_run_pod(job, i, world.topology)
+        world.apply(Upsert(parse.admission(json.dumps(body).encode(), world.template_key(job, i), 0), 0))
+
+
+def found(world: World, job: Job, answer: Found) -> Element:
+    """It fits, so."""
+    names = tuple(role.name for role in job.roles)
+    text = f"fits now: {_summary(answer.nodes, answer.domains, answer.least)}"
+    text += "" if answer.proven else " (the best found, not proven best)"
+    return _placed(world, job.key, names, answer, text)
+
+
+def placed(world: World, job: Job | Rejected, placement: Placement) -> Element:
+    """It is placed, as committed."""
+    text = f"{job.status.phase.value}, attempt {placement.attempt}: "
+    text += _summary(placement.nodes, placement.domains, placement.least)
+    return _placed(world, job.key, placement.roles, placement, text)
+
+
+def present(job: Job | Rejected) -> Element | None:
+    """What the committed status says of a job that is not placed; None if that is nothing."""
+    status: Committed = job.status
+    if status.waiting is not None and status.phase is Phase.PENDING:
+        return waiting(job.key, status.waiting.verdict, status.waiting.message)
+    if status.phase is Phase.PENDING:
+        return None
+    stopping, last = status.stopping, status.last_failure
+    why = stopping.message if stopping is not None else last.message if last is not None else ""
+    return _element(job.key, reason=status.phase.value, message=f"{status.phase.value}{': ' if why else ''}{why}")
+
+
+def waiting(key: str, verdict: Verdict, message: str = "") -> Element:
+    """It is not placed, for this reason."""
+    details: dict[str, Any] = dict(verdict.numbers)
+    if verdict.exclusions:
+        details["exclusions"] = dict(verdict.exclusions)
+    return _element(key, reason=verdict.reason.value, message=message or explain.sentence(verdict), details=details)
+
+
+def refused(key: str, path: str, message: str) -> Element:
+    """It cannot be understood."""
+    return _element(key, reason=Reason.INVALID.value, message=f"{path}: {message}" if path else message)
+
+
+def _placed(world: World, key: str, roles: tuple[str, ...], answer: Found | Placement, message: str) -> Element:
+    ranks = [
+        {"role": role, "rank": rank, "node": node, "domains": world.domains_of(node)}
+        for role, nodes in zip(roles, answer.nodes, strict=True)
+        for rank, node in enumerate(nodes)
+    ]
+    element = _element(key, message=message)
+    return element | {
+        "placed": True,
+        "provenOptimal": answer.proven,
+        "objective": _objective(answer.objective),
+        "domains": dict(answer.domains),
+        "ranks": ranks,
+    }
+
+
+def _element(key: str, *, reason: str = "", message: str = "", details: dict[str, Any] | None = None) -> Element:
+    return {
+        "job": key,
+        "placed": False,
+        "provenOptimal": False,
+        "objective": None,
+        "domains": {},
+        "ranks": [],
+        "reason": reason,
+        "message": message,
+        "details": details or {},
+        "change": None,
+    }
+
+
+def _objective(objective: Objective) -> Element:
+    return {
+        "preferred": objective.preferred,
+        "cost": objective.cost,
+        "nodes": objective.nodes,
+        "intactOpened": dict(objective.intact),
+        "leftover": objective.leftover,
+    }
+
+
+def _summary(
+    nodes: tuple[tuple[str, ...], ...], domains: tuple[tuple[str, int], ...], least: tuple[tuple[str, int], ...]
+) -> str:
+    floor = dict(least)
+    parts = [f"{n}/{floor.get(level, n)} {level}" for level, n in reversed(domains)]
+    pods, used = sum(map(len, nodes)), len({node for role in nodes for node in role})
+    return f"{pods} pods on {used} nodes" + (f", {', '.join(parts)} (touched/least possible)" if parts else "")

@@ -1,0 +1,160 @@
+"""Curves: the least key for every number of pieces that a set of domains can take, and how to add them up.
+
+A curve is an int64 array of shape (words, *extents): entry [.., u1, u2, ...] is the least key of placing exactly u1
+pieces of the first kind, u2 of the second, ... The key is a lexicographic vector packed into one or more words, most
+significant first; unreachable entries hold INFINITE in the first word and 0 in the others. The sum of two curves is
+their min-plus convolution. Arrays are never written once they are shared.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+State = tuple[int, ...]
+Key = tuple[int, ...]
+
+INFINITE = 1 << 60
+WORD_BITS = 58
+_CHUNK = 1 << 22
+
+
+def zero(words: int, axes: int) -> Ints:
+    """The curve that takes nothing."""
+    return np.zeros((words, *(1,) * axes), np.int64)
+
+
+def trimmed(a: Ints) -> Ints:
+    """The curve without unreachable ends."""
+    for axis in range(1, a.ndim):
+        reach = (a[0] < INFINITE).any(axis=tuple(i for i in range(a.ndim - 1) if i != axis - 1))
+        last = int(np.flatnonzero(reach)[-1]) + 1
+        if last < a.shape[axis]:
+            a = np.take(a, range(last), axis=axis)
+    return a
+
+
+def plus_key(a: Ints, key: Key) -> Ints:
+    """The curve of a domain that costs `key` as soon as anything is in it."""
+    out = a.copy()
+    reached = a[0] < INFINITE
+    reached[(0,) * (a.ndim - 1)] = False
+    for word, amount in enumerate(key):
+        if amount:
+            out[word][reached] += amount
+    return out
+
+
+def summed(a: Ints, b: Ints, caps: State) -> Ints:
+    """The least key of every state of two curves together, up to `caps`."""
+    if a.shape[1] < b.shape[1]:
+        a, b = b, a
+    if a.ndim == 2:
+        return _line(a, b, caps[0])
+    extents = tuple(min(x + y - 1, cap + 1) for x, y, cap in zip(a.shape[1:], b.shape[1:], caps, strict=True))
+    out = np.zeros((a.shape[0], *extents), np.int64)
+    out[0] = INFINITE
+    cells = np.argwhere(b[0] < INFINITE)
+    if prod(a.shape[2:]) * prod(b.shape[2:]) <= len(cells):
+        for i in product(*(range(x) for x in a.shape[2:])):
+            for j in product(*(range(x) for x in b.shape[2:])):
+                at = tuple(x + y for x, y in zip(i, j, strict=True))
+                if all(x < e for x, e in zip(at, extents[1:], strict=True)):
+                    here: tuple[Any, ...] = (slice(None), slice(None), *at)
+                    mine: tuple[Any, ...] = (slice(None), slice(None), *i)
+                    theirs: tuple[Any, ...] = (slice(None), slice(None), *j)
+                    line = _line(a[mine], b[theirs], caps[0])
+                    _lower(out[here][:, : line.shape[1]], line)
+        return out
+    for cell in cells:
+        sizes = [min(x, e - int(j)) for x, e, j in zip(a.shape[1:], extents, cell, strict=True)]
+        if min(sizes) <= 0:
+            continue
+        target = out[(slice(None), *(slice(int(j), int(j) + s) for j, s in zip(cell, sizes, strict=True)))]
+        source = a[(slice(None), *(slice(0, s) for s in sizes))]
+        more = b[(slice(None), *cell)]
+        moved = source + more.reshape((-1,) + (1,) * len(sizes))
+        _clip(moved)
+        _lower(target, moved)
+    return out
+
+
+def split(a: Ints, b: Ints, state: State) -> tuple[Key, State] | None:
+    """The least key of `state` in the sum of two curves, and how much of it the first takes: of equal ways the one
+    that gives the first most. None if the sum cannot reach the state."""
+    low = [max(0, s - y + 1) for s, y in zip(state, b.shape[1:], strict=True)]
+    high = [min(x - 1, s) for s, x in zip(state, a.shape[1:], strict=True)]
+    if any(x > y for x, y in zip(low, high, strict=True)):
+        return None
+    left = a[(slice(None), *(slice(x, y + 1) for x, y in zip(low, high, strict=True)))]
+    right = b[(slice(None), *(slice(s - y, s - x + 1) for s, x, y in zip(state, low, high, strict=True)))]
+    both = left + np.flip(right, axis=tuple(range(1, right.ndim)))
+    best = np.ones(both.shape[1:], bool)
+    key = []
+    for word in both:
+        value = int(word[best].min())
+        key.append(value)
+        best &= word == value
+    if key[0] >= INFINITE:
+        return None
+    where = np.argwhere(best)[-1]
+    return tuple(key), tuple(int(x) + y for x, y in zip(where, low, strict=True))
+
+
+def _line(a: Ints, b: Ints, cap: int) -> Ints:
+    """Min-plus convolution of two plain curves (words, n)."""
+    if a.shape[1] < b.shape[1]:
+        a, b = b, a
+    width = min(b.shape[1], cap + 1)
+    length = min(a.shape[1] + b.shape[1] - 1, cap + 1)
+    out = np.empty((a.shape[0], length), np.int64)
+    padded, reverse = [], []
+    for word in range(a.shape[0]):
+        p = np.zeros(length + width - 1, np.int64) if word else np.full(length + width - 1, INFINITE, np.int64)
+        n = min(a.shape[1], length)
+        p[width - 1 : width - 1 + n] = a[word, :n]
+        padded.append(p)
+        reverse.append(np.ascontiguousarray(b[word, :width][::-1]))
+    rows = max(1, _CHUNK // width)
+    for start in range(0, length, rows):
+        stop = min(length, start + rows)
+        tied: npt.NDArray[np.bool_] | None = None
+        for word in range(a.shape[0]):
+            window: Ints = np.ndarray((stop - start, width), np.int64, padded[word], start * 8, (8, 8))
+            total = window + reverse[word]
+            if tied is not None:
+                total[~tied] = INFINITE
+            total.min(axis=1, out=out[word, start:stop])
+            if word + 1 < a.shape[0]:
+                same = total == out[word, start:stop, None]
+                tied = same if tied is None else tied & same
+    _clip(out)
+    return out
+
+
+def _clip(a: Ints) -> None:
+    """Make unreachable entries equal again."""
+    if a.shape[0] == 1:
+        np.minimum(a, INFINITE, out=a)
+        return
+    gone = a[0] >= INFINITE
+    a[:, gone] = 0
+    a[0][gone] = INFINITE
+
+
+def _lower(target: Ints, other: Ints) -> None:
+    """Replace entries of `target` by smaller ones of `other`."""
+    if target.shape[0] == 1:
+        np.minimum(target, other, out=target)
+        return
+    less = np.zeros(target.shape[1:], bool)
+    tied = np.ones(target.shape[1:], bool)
+    for mine, theirs in zip(target, other, strict=True):
+        less |= tied & (theirs < mine)
+        tied &= theirs == mine
+    target[:, less] = other[:, less]

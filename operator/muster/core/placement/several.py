@@ -1,0 +1,193 @@
+"""Several roles, or uneven segments with too many kinds: the best that a bounded search finds.
+
+Roles are placed one after the other, each exactly, inside one domain that all must share; what earlier roles have
+touched costs nothing more. Several orders and domains are tried within the budget, which counts searches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import islice, permutations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from muster.core.inventory import Inventory
+from muster.core.model import Found, Resources, Verdict
+from muster.core.placement import largest, scene, verdicts
+from muster.core.placement.gang import Gang, RoleGang
+from muster.core.placement.search import Search
+from muster.core.placement.tree import Ints, Tree
+
+if TYPE_CHECKING:
+    from muster.core.placement.solver import Solver
+
+_OWNER = "\0gang"
+_ORDERS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One search: a role, or one outer segment of a role that cannot be searched whole (`first`: its first rank)."""
+
+    role: RoleGang
+    first: int
+    narrow: bool
+
+
+def place(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> Found | None:
+    """The best placement found, or None."""
+    from muster.core.placement.solver import names, order
+
+    tree = solver.tree(inventory)
+    depth = max(gang.required, gang.boundary)
+    groups = [_steps(role) for role in gang.roles]
+    best: tuple[tuple[int, ...], Found] | None = None
+    left = budget
+    for domain in _domains(solver, inventory, gang, tree, depth):
+        for sequence in islice(permutations(groups), _ORDERS):
+            steps = [step for group in sequence for step in group]
+            if left < len(steps):
+                return None if best is None else best[1]
+            left -= len(steps)
+            tried = _sequence(solver, inventory, tree, steps, (depth, domain), len(gang.roles))
+            if tried is None:
+                continue
+            pods, found, after = tried
+            nodes = []
+            for i, role in enumerate(gang.roles):
+                ranks: list[int] = []
+                for step, search, held in sorted(found[i], key=lambda item: item[0].first):
+                    ranks += order(tree, held, step.role, search)
+                nodes.append(names(tree, ranks))
+                assert len(ranks) == role.count
+            leftover = sum(scene.left_over(tree, solver.view(after, role).slots, pods) for role in gang.roles)
+            objective = scene.objective(tree, scene.positions(tree, inventory), gang, pods, leftover)
+            answer = Found(tuple(nodes), objective, False, scene.touched_domains(tree, pods), (), 0)
+            if best is None or objective.vector < best[0]:
+                best = objective.vector, answer
+    return None if best is None else best[1]
+
+
+def refusal(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> Verdict:
+    """Why roles that fit one by one found no room together: proven where one resource is short in every domain that
+    could hold them all, else SearchLimit."""
+    pods = sum(role.count for role in gang.roles)
+    depth = max(gang.required, gang.boundary)
+    for here, last in ((solver.emptied(inventory), False), (inventory, True)):
+        short = _short(solver, here, gang, 0)
+        if not last and (short.all() or _short(solver, here, gang, depth).all()):
+            return verdicts.unsatisfiable(pods, "roles", solver.tree(inventory).level(depth), 0, "", ())
+        if last and short.all():
+            free = min(pods - 1, sum(int(solver.view(here, role).slots.sum()) for role in gang.roles))
+            return verdicts.insufficient(pods, free, "", ())
+        if last and _short(solver, here, gang, depth).all():
+            tree = solver.tree(inventory)
+            free = sum(int(solver.view(here, role).slots.sum()) for role in gang.roles)
+            return verdicts.fragmented(pods, free, tree.level(depth), "", 1, 0, "", ())
+    return verdicts.search_limit(pods, budget)
+
+
+def _steps(role: RoleGang) -> tuple[_Step, ...]:
+    from muster.core.placement.solver import tractable
+
+    if tractable(role):
+        return (_Step(role, 0, False),)
+    depth, sizes = role.segments[0]
+    out, at = [], 0
+    for size in sizes:
+        inner = []
+        for where, pieces in role.segments[1:]:
+            passed, mine = 0, []
+            for piece in pieces:
+                if at <= passed < at + size:
+                    mine.append(piece)
+                passed += piece
+            inner.append((where, tuple(mine)))
+        part = replace(role, count=size, required=max(depth, role.required), segments=tuple(inner))
+        out.append(_Step(part, at, True))
+        at += size
+    return tuple(sorted(out, key=lambda step: (-step.role.count, step.first)))
+
+
+def _domains(solver: Solver, inventory: Inventory, gang: Gang, tree: Tree, depth: int) -> list[int]:
+    """The domains that could hold every role alone, those with least room for it first (a tight fit leaves more)."""
+    able = np.ones(tree.domains(depth), bool)
+    room = np.zeros(tree.domains(depth), np.int64)
+    for role in gang.roles:
+        slots = solver.view(inventory, role).slots
+        room += tree.sums(depth, slots)
+        if role.equal and role.required <= depth:
+            whole, rest = largest.by_domain(tree, slots, role, depth)
+            able &= whole + rest >= role.count
+        else:
+            able &= tree.sums(depth, slots) >= role.count
+    return sorted(np.flatnonzero(able).tolist(), key=lambda d: (int(room[d]), d))
+
+
+def _sequence(
+    solver: Solver, inventory: Inventory, tree: Tree, steps: list[_Step], within: tuple[int, int], roles: int
+) -> tuple[list[Ints], list[list[tuple[_Step, Search, Ints]]], Inventory] | None:
+    """Place the steps one after the other on a fork: pods per role, what was found per role, and the fork after."""
+    intact = scene.positions(tree, inventory)
+    pods = [np.zeros(tree.count, np.int64) for _ in range(roles)]
+    found: list[list[tuple[_Step, Search, Ints]]] = [[] for _ in range(roles)]
+    used = np.zeros(tree.count, bool)
+    load: dict[str, dict[str, int]] = {}
+    here = inventory.fork()
+    inside = np.zeros(tree.count, bool)
+    inside[tree.start[within[0]][within[1]] : tree.start[within[0]][within[1] + 1]] = True
+    for step in steps:
+        # The segments of one role that were cut apart may need to share its required domain.
+        slots = np.where(inside, solver.view(here, step.role).slots, 0)
+        if step.narrow:
+            mine = pods[step.role.index]
+            bound = steps_bound(step, tree)
+            if bound and mine.any():
+                home = tree.domain[bound][np.flatnonzero(mine)[0]]
+                slots = np.where(tree.domain[bound] == home, slots, 0)
+        field = scene.scene(tree, intact, slots, used if used.any() else None)
+        if not solver.possible(field, step.role):
+            return None
+        search = solver.search(field, step.role)
+        best = search.best()
+        if best is None:
+            return None
+        held = best[1]
+        pods[step.role.index] = pods[step.role.index] + held
+        found[step.role.index].append((step, search, held))
+        used = used | (held > 0)
+        for at in np.flatnonzero(held).tolist():
+            mine_there = load.setdefault(tree.names[at], {})
+            for resource, amount in step.role.shape.requests:
+                mine_there[resource] = mine_there.get(resource, 0) + amount * int(held[at])
+        here.claim(_OWNER, {name: _sorted(amounts) for name, amounts in load.items()})
+    solver.trim()
+    return pods, found, here
+
+
+def steps_bound(step: _Step, tree: Tree) -> int:
+    """The depth at which all parts of a role that was cut apart must share a domain; 0 for none."""
+    own = step.role.shape.required
+    return (tree.levels.depth(own) or 0) if own is not None else 0
+
+
+def _sorted(amounts: dict[str, int]) -> Resources:
+    return tuple(sorted(amounts.items()))
+
+
+def _short(solver: Solver, inventory: Inventory, gang: Gang, depth: int) -> np.ndarray:
+    """Per domain whether some resource is short for all roles together, on nodes that any role may use."""
+    tree = solver.tree(inventory)
+    need: dict[str, int] = {}
+    usable = np.zeros(tree.count, bool)
+    for role in gang.roles:
+        usable |= solver.view(inventory, role).slots > 0
+        for resource, amount in role.shape.requests:
+            need[resource] = need.get(resource, 0) + amount * role.count
+    out = np.zeros(tree.domains(depth), bool)
+    for resource, amount in need.items():
+        room = inventory.room(resource)
+        free = np.zeros(tree.count, np.int64) if room is None else np.where(usable, room[0][tree.rows], 0)
+        out |= tree.sums(depth, free) < amount
+    return out
