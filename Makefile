@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test e2e bench demo crds controlplane clean
+.PHONY: help setup lint format test e2e bench demo crds settings controlplane clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 16
@@ -18,12 +18,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-lint: $(STAMP) ## ruff, mypy --strict, the rules on imports, generated files
+lint: $(STAMP) ## ruff, mypy --strict, the rules on imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/muster crds --output crds --check
 
 format: $(STAMP) ## mend what ruff can
 	$(BIN)/ruff check --fix .
@@ -46,6 +45,9 @@ bench: $(STAMP) controlplane ## figures and ratios, written to benchmarks/result
 
 crds: $(STAMP) ## write crds/ from the models
 	$(BIN)/muster crds --output crds
+
+settings: $(STAMP) ## write docs/settings.md from the settings
+	$(BIN)/muster settings --markdown > docs/settings.md
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -103,6 +103,13 @@ def test_status_default_is_what_readers_of_kstatus_need() -> None:
     assert status["default"] == {"observedGeneration": -1, "phase": "Pending"}
 
 
+def test_nothing_else_in_a_status_has_a_default() -> None:
+    # The operator compares what it sent with what it reads back.
+    for schema in SCHEMAS:
+        found = {path for path, node in nodes(schema["properties"]["status"]) if "default" in node}
+        assert found <= {"", ".observedGeneration", ".phase"}
+
+
 def test_live_and_phase_are_selectable() -> None:
     assert version("trainingjobs")["selectableFields"] == [{"jsonPath": ".status.live"}, {"jsonPath": ".status.phase"}]
 

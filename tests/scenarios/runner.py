@@ -127,7 +127,7 @@ def build_job(name: str, spec: Mapping[str, Any]) -> Job:
             fields[key] = value
         elif key not in ROLE | SIMULATED | {"roles"}:
             fields |= _policy({key: value})
-    fields["roles_hash"] = str(hash(tuple(roles)))
+    fields["roles_hash"] = repr(roles)
     return builders.job(name, *roles, **fields)
 
 
@@ -378,7 +378,8 @@ class CoreLane:
         elif "pod" in words:
             self.api.delete_pod(self._pod(words["pod"]).id, "user")
         elif "foreign" in words:
-            self.api.drop(Kind.POD, f"foreign-{words['foreign']}", "user")
+            (uid,) = [p.id for p in self.api.pods.values() if p.job is None and p.name == words["foreign"]]
+            self.api.drop(Kind.POD, uid, "user")
         else:
             self.api.delete_job(self.jobs[words["job"]].id, words.get("propagation", "background"))
 

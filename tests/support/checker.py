@@ -277,7 +277,8 @@ class Checker:
                     self.pods[pod.id] = pod
             case "gone":
                 self.pods.pop(pod.id, None)
-                if entry.force and pod.node in self.nodes and not pod.terminal:
+                operators = entry.by.startswith("operator")  # theirs was judged when they asked for it
+                if entry.force and not operators and pod.node in self.nodes and not pod.terminal:
                     self.at_large[pod.id] = pod
 
     def _created(self, pod: Pod) -> None:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from muster.core.inventory import Inventory
-from muster.core.model import Filter, Level, Node, Pod, Resources, RoleShape, Segments, Shape, Stage, Taint, TopologySpec
+from muster.core.model import (
+    Filter,
+    Level,
+    Node,
+    Pod,
+    Resources,
+    RoleShape,
+    Segments,
+    Shape,
+    Stage,
+    Taint,
+    TopologySpec,
+)
 
 GPU = "nvidia.com/gpu"
 PREFIX = "example.com/"
@@ -62,9 +74,7 @@ def pod(
 ) -> Pod:
     """A pod on a node."""
     amounts = gpus(requests) if isinstance(requests, int) else requests
-    return Pod(
-        id_, "ns", id_, 1, stage, amounts, where, pinned=pinned, nominated=nominated, daemon=daemon, job=job
-    )
+    return Pod(id_, "ns", id_, 1, stage, amounts, where, pinned=pinned, nominated=nominated, daemon=daemon, job=job)
 
 
 def inventory(nodes: Iterable[Node], spec: TopologySpec, pods: Iterable[Pod] = ()) -> Inventory:

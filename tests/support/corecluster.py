@@ -9,7 +9,7 @@ delivered, lost or answered late; several may run at once on one Api.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -208,7 +208,8 @@ class Api:
 
     def foreign(self, name: str, node: str, requests: Resources) -> None:
         """Somebody else's pod, running."""
-        pod = Pod(f"foreign-{name}", "other", name, 0, Stage.RUNNING, requests, node=node)
+        self.serial += 1
+        pod = Pod(f"foreign-{self.serial}", "other", name, 0, Stage.RUNNING, requests, node=node)
         self.put(Kind.POD, pod, "user", "create")
 
     def fail(self, pod: str, failure: Failure) -> None:
@@ -476,7 +477,7 @@ class Operator:
     served: set[str] = field(default_factory=set)
     """Jobs whose duties have still to be looked at."""
     stuck: set[str] = field(default_factory=set)
-    """Jobs whose worker does not get through to its duties."""
+    """Jobs whose worker gets through to no duty but dry runs."""
 
     def start(self) -> None:
         """List everything consistently, then lead; what a former life of this process knew is forgotten."""
@@ -561,9 +562,11 @@ class Operator:
         some = False
         for uid in sorted(self.served):
             job = self.world.acknowledged(uid)
-            if self.busy.get(uid) or not isinstance(job, Job) or uid in self.stuck:
+            if self.busy.get(uid) or not isinstance(job, Job):
                 continue
             due = duties(self.world, uid, self.api.now)
+            if uid in self.stuck:
+                due = tuple(duty for duty in due if isinstance(duty, Admit))
             if due:
                 self.busy[uid] = [Request(job, duty) for duty in due]
                 some = True
@@ -665,16 +668,17 @@ class HotLoopError(AssertionError):
 class Cluster:
     """One operator on an Api whose moves happen by the clock, everything delivered in order and at once."""
 
-    def __init__(self, *, classes: Iterable[PriorityClass] = ()) -> None:
-        self.api = Api()
-        for record in (priority_class(), *classes):
-            self.api.put(Kind.PRIORITY_CLASS, record, "admin", "create")
-        self.operator = Operator(self.api, "operator-1")
+    def __init__(self, operator: Operator | None = None) -> None:
+        """On an Api of its own, or going on with an operator that runs already."""
+        self.api = operator.api if operator is not None else Api()
+        if operator is None:
+            self.api.put(Kind.PRIORITY_CLASS, priority_class(), "admin", "create")
+        self.operator = operator if operator is not None else Operator(self.api, "operator-1")
         self.delays = dict(DELAYS)
         self.lasts: dict[str, int] = {}
         """How long (ms) the pods of a job run before they end well; for ever if it is not here."""
         self.due: dict[Move, int] = {}
-        self.started = False
+        self.started = operator is not None
 
     def start(self) -> None:
         """Start the operator."""

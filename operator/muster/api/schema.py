@@ -25,7 +25,10 @@ def _structural(model: type[BaseModel]) -> Schema:
     properties["kind"] = {"type": "string", "description": "Kind of this object."}
     # The API server owns metadata; the bound on the name lets CEL rules that read it pass the cost check.
     properties["metadata"] = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}}
-    properties["status"]["default"] = _without_none(properties["status"]["default"])
+    # The operator compares the status it sent with the one it reads back, so the API server adds nothing to it.
+    for name, part in properties["status"]["properties"].items():
+        if name not in properties["status"]["default"]:
+            _drop_defaults(part)
     return out
 
 
@@ -38,6 +41,12 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     return [_without_none(item) for item in value] if isinstance(value, list) else value
+
+
+def _drop_defaults(schema: Schema) -> None:
+    schema.pop("default", None)
+    for part in (*schema.get("properties", {}).values(), *(schema[key] for key in ("items",) if key in schema)):
+        _drop_defaults(part)
 
 
 def _convert(node: Schema, definitions: Schema) -> Schema:

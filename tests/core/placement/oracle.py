@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import itertools
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ortools.sat.python import cp_model
+from tests.support import cluster
 
 from muster.core.inventory import Inventory
 from muster.core.model import Level, Shape
-from tests.support import cluster
 
 LEVELS = ("spine", "leaf", "nvlink", "half")
 
@@ -246,9 +246,7 @@ def model(state: State, count: int | None = None) -> tuple[cp_model.CpModel, lis
     vector: list[cp_model.LinearExprT] = []
     likes = [depth_of(state, lv) for lv in (state.job_preferred, state.preferred) if lv is not None]
     vector.append(sum(sum(touched[d].values()) for d in likes))
-    weights = [
-        lv.weight if lv.weight is not None else (1 if i == last - 1 else 2) for i, lv in enumerate(state.levels)
-    ]
+    weights = [lv.weight if lv.weight is not None else (1 if i == last - 1 else 2) for i, lv in enumerate(state.levels)]
     weights.append(state.node_weight)
     vector.append(sum(w * sum(touched[d + 1].values()) for d, w in enumerate(weights)))
     vector.append(sum(touched[last + 1].values()))
@@ -303,6 +301,16 @@ def best(state: State) -> tuple[int, ...] | None:
     return tuple(out)
 
 
+def fewest(state: State, level: str) -> int:
+    """The fewest domains of a level that any placement touches."""
+    alone = replace(state, job_preferred=None, preferred=level)
+    m, vector = model(alone)
+    m.minimize(vector[0])
+    solver = _solver()
+    assert solver.solve(m) == cp_model.OPTIMAL
+    return round(solver.objective_value)
+
+
 def kind(state: State) -> str:
     """The verdict on a state that cannot be placed."""
     if not feasible(state.emptied()):
@@ -343,9 +351,7 @@ def check(state: State, nodes: tuple[str, ...]) -> tuple[int, ...]:
                 new = sum(1 for s in mine if s.name in load and not s.used)
                 assert new <= max(0, lv.fill_limit - sum(1 for s in mine if s.used))
     likes = [depth_of(state, lv) for lv in (state.job_preferred, state.preferred) if lv is not None]
-    weights = [
-        lv.weight if lv.weight is not None else (1 if i == last - 1 else 2) for i, lv in enumerate(state.levels)
-    ]
+    weights = [lv.weight if lv.weight is not None else (1 if i == last - 1 else 2) for i, lv in enumerate(state.levels)]
     weights.append(state.node_weight)
     rest = sum(
         free[v] - load.get(s.name, 0) for v, s in enumerate(state.spots) if domain(state, s, last) in touched[last]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
+from tests.core.placement import oracle
 
 from muster.core.inventory import Inventory
 from muster.core.model import Found, Verdict
-from muster.core.placement import Solver
-from tests.core.placement import oracle
+from muster.core.placement import Solver, packing
 
 KEPT = Solver()
 
@@ -42,6 +42,25 @@ def compare(seed: int) -> None:
         assert answer.number("largest") == oracle.largest(state), seed
     else:
         assert answer.number("free") == sum(oracle.slots(state)), seed
+
+
+def test_the_least_that_the_empty_cluster_needs_is_exact() -> None:
+    for seed in range(300, 330):
+        state = oracle.random_state(seed)
+        answer = KEPT.place(state.inventory(), state.shape())
+        if isinstance(answer, Found):
+            for level, least in answer.least:
+                assert least == oracle.fewest(state.emptied(), level), (seed, level)
+            if state.preferred is not None and state.job_preferred is None:
+                assert answer.preferred_least == oracle.fewest(state.emptied(), state.preferred), seed
+
+
+def test_a_vector_that_takes_several_words_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = [oracle.random_state(seed) for seed in range(100)]
+    want = [KEPT.place(state.inventory(), state.shape()) for state in states]
+    monkeypatch.setattr(packing, "WORD_BITS", 9)
+    for state, one_word in zip(states, want, strict=True):
+        assert Solver().place(state.inventory(), state.shape()) == one_word
 
 
 def test_freeing_a_node_never_takes_a_placement_away() -> None:

@@ -1,0 +1,168 @@
+"""What is used on a node."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from tests.support.cluster import GPU, gpus, inventory, node, pod, topology
+
+from muster.core.inventory import Inventory
+from muster.core.model import Stage
+
+
+def one(*pods: object) -> Inventory:
+    return inventory([node("a", 8), node("b", 8)], topology(), pods)  # type: ignore[arg-type]
+
+
+def free(i: Inventory, name: str = "a") -> int:
+    return dict(i.free_on(name)).get(GPU, 0)
+
+
+def test_a_pod_adds_only_what_it_holds_beyond_the_claim_of_its_job() -> None:
+    i = one()
+    i.claim("j", {"a": gpus(4)})
+    assert free(i) == 4
+    i.use(pod("p", "a", 3, job="j"))
+    assert free(i) == 4
+    i.use(pod("q", "a", 3, job="j"))
+    assert free(i) == 2
+    i.release("j")
+    assert free(i) == 2
+    i.free("p")
+    assert free(i) == 5
+
+
+def test_the_maximum_is_taken_per_resource() -> None:
+    i = one()
+    i.claim("j", {"a": (("cpu", 1000), (GPU, 1), ("pods", 1))})
+    i.use(pod("p", "a", (("cpu", 500), (GPU, 2), ("pods", 1)), job="j"))
+    assert free(i) == 6
+    assert i.overlaps("j") == ("a",)  # no cpu there at all
+
+
+def test_pods_without_a_claim_count_by_themselves() -> None:
+    assert free(one(pod("p", "a", 3, job="j"), pod("q", "a", 2))) == 3
+
+
+def test_terminal_and_unplaced_pods_hold_nothing_and_unbound_ones_hold_where_they_are_pinned() -> None:
+    i = one(
+        pod("done", "a", 4, stage=Stage.SUCCEEDED),
+        pod("loose", None, 4, stage=Stage.UNBOUND),
+        pod("pinned", None, 1, stage=Stage.GATED, pinned="a"),
+        pod("named", None, 2, stage=Stage.UNBOUND, nominated="a"),
+    )
+    assert free(i) == 5
+    i.use(replace(pod("pinned", "b", 1), stage=Stage.BOUND))
+    assert (free(i), free(i, "b")) == (6, 7)
+    i.use(pod("pinned", "b", 1, stage=Stage.FAILED))
+    assert free(i, "b") == 8
+
+
+def test_daemon_pods_use_room_but_leave_a_node_intact() -> None:
+    i = one(pod("d", "a", 1, daemon=True))
+    assert i.intact().tolist() == [True, True]
+    i.claim("j", {"b": gpus(1)})
+    i.use(pod("p", "a", 1))
+    assert i.intact().tolist() == [False, False]
+    i.release("j")
+    i.free("p")
+    assert i.intact().tolist() == [True, True]
+
+
+def test_overlapping_claims_are_seen_by_both() -> None:
+    i = one()
+    i.claim("j", {"a": gpus(6), "b": gpus(1)})
+    i.claim("k", {"a": gpus(6)})
+    assert i.overlaps("j") == i.overlaps("k") == ("a",)
+    i.release("k")
+    assert i.overlaps("j") == ()
+
+
+def test_what_is_held_on_a_node_outlives_its_record() -> None:
+    i = one(pod("p", "a", 3))
+    i.drop_node("a")
+    i.claim("j", {"a": gpus(1), "later": gpus(2)})
+    i.put_node(node("a", 8))
+    i.put_node(node("later", 8))
+    assert (free(i), free(i, "later")) == (4, 6)
+
+
+def test_host_ports_are_offered_once_by_every_node_and_pods_without_bound_unless_the_node_says() -> None:
+    port = (("hostport/TCP/80", 1), ("pods", 1))
+    i = inventory([node("a", ((GPU, 1),))], topology(), [pod("p", "a", port)])
+    room = i.room("hostport/TCP/80")
+    assert room is not None
+    assert room[0].tolist() == [0]
+    i.put_node(node("b", 1))
+    room = i.room("hostport/TCP/80")
+    assert room is not None
+    assert room[0].tolist() == [0, 1]
+    pods = i.room("pods")
+    assert pods is not None
+    assert pods[0][0] > 1 << 40
+
+
+def test_forks_are_independent_and_emptied_forgets_use_and_health() -> None:
+    i = one(pod("p", "a", 3))
+    i.put_node(node("b", 8, cordoned=True))
+    before = i.fingerprint()
+    fork, empty = i.fork(), i.emptied()
+    fork.claim("j", {"a": gpus(1)})
+    assert (free(i), free(fork), free(empty)) == (5, 4, 8)
+    i.use(pod("q", "a", 1))
+    assert (free(i), free(fork), free(empty)) == (4, 4, 8)
+    i.free("q")
+    assert i.fingerprint() == before
+    assert (i.cause("b"), empty.cause("b"), i.cause("zz")) == ("cordoned", "", "absent")
+
+
+def test_only_what_matters_changes_the_version() -> None:
+    i = one(pod("p", "a", 3))
+    version, epoch = i.version, i.epoch
+    i.use(replace(pod("p", "a", 3), rv=9))
+    i.free("unknown")
+    assert i.version == version
+    i.put_node(node("a", 8, cordoned=True))
+    assert i.version > version
+    assert i.epoch is epoch
+    i.put_node(node("a", 8, {"x": "y"}))
+    assert i.epoch is not epoch
+
+
+def test_incremental_amounts_equal_those_of_an_inventory_built_afresh() -> None:
+    rng = random.Random(3)
+    names = ["a", "b", "c"]
+    nodes = {n: node(n, 8) for n in names}
+    i = inventory(nodes.values(), topology())
+    pods: dict[str, object] = {}
+    claims: dict[str, dict[str, object]] = {}
+    for _ in range(400):
+        match rng.randrange(6):
+            case 0 | 1:
+                p = pod(f"p{rng.randrange(9)}", rng.choice(names), rng.randrange(4), job=rng.choice([None, "j", "k"]))
+                pods[p.id] = p
+                i.use(p)
+            case 2:
+                gone = f"p{rng.randrange(9)}"
+                pods.pop(gone, None)
+                i.free(gone)
+            case 3:
+                owner = rng.choice(["j", "k"])
+                claims[owner] = {n: gpus(rng.randrange(5)) for n in names if rng.random() < 0.6}
+                i.claim(owner, claims[owner])  # type: ignore[arg-type]
+            case 4:
+                name = rng.choice(names)
+                i.drop_node(name)
+                nodes.pop(name, None)
+            case _:
+                name = rng.choice(names)
+                nodes[name] = node(name, rng.randrange(9))
+                i.put_node(nodes[name])
+        fresh = inventory(nodes.values(), topology(), pods.values())  # type: ignore[arg-type]
+        for owner, load in claims.items():
+            fresh.claim(owner, load)  # type: ignore[arg-type]
+        for name in nodes:
+            assert i.free_on(name) == fresh.free_on(name)
+            assert i.intact()[i._row[name]] == fresh.intact()[fresh._row[name]]
+        assert i.fingerprint() == fresh.fingerprint()
