@@ -200,8 +200,8 @@ class Storm:
         """The faults stop: nodes are well, strangers leave, what was sent arrives, pods end after half a minute; the
         operator goes on with what it knows."""
         api, operator = self.api, self.operator
-        for i in range(len(self.late)):
-            self._arrives_late(len(self.late) - 1 - i)
+        while self.late:
+            self._arrives_late(0)
         for node in builders.racks(2, 2, per_leaf=2, gpus=2):
             if node.name not in api.nodes:
                 self._comes_back(node.name)

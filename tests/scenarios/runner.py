@@ -349,11 +349,7 @@ class CoreLane:
         name, *role, rank = text.split("/")
         wanted = role[0] if role else self.jobs[name].roles[0].name
         mine = [
-            p
-            for p in self.api.pods.values()
-            if p.job == self.jobs[name].id
-            and p.rank == int(rank)
-            and p.role == (role[0] if role else self.jobs[name].roles[0].name)
+            p for p in self.api.pods.values() if (p.job, p.role, p.rank) == (self.jobs[name].id, wanted, int(rank))
         ]
         return max(mine, key=lambda p: p.born or 0)
 
