@@ -43,9 +43,7 @@ def _reason(reason: Reason, facts: dict[str, int | str]) -> str:
             role = f"role {facts['role']}: " if "role" in facts else ""
             return f"{role}the API server refuses its pods: {facts.get('message', '')}"
         case Reason.UNSATISFIABLE:
-            largest = facts.get("largest")
-            most = f"; at most {largest} of {facts.get('pods')} pods would fit" if largest is not None else ""
-            return f"even the empty cluster could not hold it: {facts.get('constraint', 'too many pods')}{most}"
+            return f"even the empty cluster could not hold it: {_impossible(facts)}"
         case Reason.INSUFFICIENT_CAPACITY:
             return f"needs {facts.get('pods')} free slots, {facts.get('free')} are free: {facts.get('missing')} missing"
         case Reason.FRAGMENTED:
@@ -59,6 +57,22 @@ def _reason(reason: Reason, facts: dict[str, int | str]) -> str:
             return "the search for a placement ended without one, and without a proof that there is none"
         case Reason.START_FAILED | Reason.SCHEDULER_REFUSED | Reason.BACKING_OFF | Reason.IMAGE_PULL:
             return str(facts.get("message", f"attempt {facts.get('attempt')} ended; waiting before the next"))
+
+
+def _impossible(facts: dict[str, int | str]) -> str:
+    pods, largest, level = facts.get("pods"), facts.get("largest"), facts.get("level")
+    match facts.get("constraint"):
+        case "nodes":
+            return "no node matches its selector, affinity and tolerations"
+        case "required" | "boundary" as constraint:
+            rule = "required of it" if constraint == "required" else "no gang spans two"
+            return f"no {level} holds all {pods} pods ({rule}); the largest that one holds has {largest}"
+        case "segments" | "fillLimit" as constraint:
+            return f"its {constraint} at {level} leave room for a gang of {largest} pods, not {pods}"
+        case "roles":
+            return "its roles do not fit together"
+        case _:
+            return f"the nodes that match have room for {largest} of {pods} pods"
 
 
 def _fragmented(facts: dict[str, int | str]) -> str:

@@ -160,7 +160,8 @@ def _void(world: World, job: Job, placement: Placement) -> str | None:
         return "the spec or the pod defaults changed before the gang was started"
     problem = world.solver.fits(world.inventory, world.shape(job), placement.nodes)
     if problem is not None:
-        said = problem.number("message") or problem.number("constraint") or problem.reason.value
+        causes = ", ".join(f"{cause}: {nodes}" for cause, nodes in problem.exclusions)
+        said = causes or problem.number("message") or f"{problem.number('constraint')} at {problem.number('level')}"
         return f"the nodes chosen do not qualify any more: {said}"
     taken = world.inventory.overlaps(job.id)
     if taken:
