@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from contextlib import suppress
 
 from e2e.client import Client, core
+from urllib3.exceptions import HTTPError
 
 ADDED = b'{"type":"ADDED"'
+VERSION = re.compile(rb'"resourceVersion":"(\d+)"')
+"""The first in a line is that of the object itself: its metadata comes before everything that could hold another."""
 
 
 class Bound:
@@ -34,20 +39,30 @@ class Bound:
         """Return when the `count`-th pod was bound (wall clock); raises TimeoutError."""
         deadline = time.monotonic() + timeout
         while len(self.times) < count:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(self.times)} of {count} pods are bound after {timeout:.0f} s")
+            if time.monotonic() > deadline or not self._thread.is_alive():
+                raise TimeoutError(f"{len(self.times)} of {count} pods were seen to be bound")
             time.sleep(0.01)
         return self.times[count - 1]
 
     def _run(self) -> None:
+        while not self._stop.is_set():
+            # The API server ends a watch that it finds slow, as happens on a busy machine: it goes on where it was.
+            with suppress(HTTPError):
+                self._watch()
+
+    def _watch(self) -> None:
         # Under this selector a pod appears, as ADDED, when it is bound.
         query = {"watch": "true", "fieldSelector": "spec.nodeName!=", "resourceVersion": self._version}
-        with self._client.stream(self._path, 300.0, **query, timeoutSeconds=300) as reply:
-            begun = b""
-            while not self._stop.is_set() and (chunk := reply.read1(1 << 20)):
-                # Only whether a line begins with these bytes matters; they may be cut in two.
-                text = begun + chunk
-                now = time.time()
-                self.times.extend([now] * text.count(ADDED))
-                last = text[-(len(ADDED) - 1) :]
-                begun = last
+        with self._client.stream(self._path, 60.0, **query, timeoutSeconds=50) as reply:
+            rest = b""
+            for chunk in reply.stream(1 << 20):
+                *lines, rest = (rest + chunk).split(b"\n")
+                if not lines:
+                    continue
+                self.times.extend([time.time()] * sum(line.startswith(ADDED) for line in lines))
+                found = VERSION.search(lines[-1])
+                if found is None:
+                    raise RuntimeError(f"the watch says {lines[-1][:500]!r}")
+                self._version = found[1].decode()
+                if self._stop.is_set():
+                    return

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-
 from e2e.aio import AsyncClient
 
 T = TypeVar("T")

@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 from statistics import median
 
+from e2e.client import Object, concurrently
+from e2e.nodes import GPU, Racks
+
 from benchmarks.bound import Bound
 from benchmarks.report import facts, say, spread, write
 from benchmarks.stage import CREATE_WORKERS, NAMESPACE, Stage, gang
-from e2e.client import Object, concurrently
-from e2e.nodes import GPU, Racks
 
 GOAL = 0.5
 GANGS, SIZE = 60, 16
@@ -43,16 +44,18 @@ def _measure(stage: Stage, rounds: int) -> None:
         ["kube-scheduler alone, ordinary pods", spread(alone, "pods/s"), "1.00"],
         ["operator, nomination off, no client limit", spread(ours, "pods/s"), f"{median(ours) / median(alone):.2f}"],
     ]
-    text = [
-        f"{GANGS} TrainingJobs of {SIZE} pods (4 GPUs each, one NVLink domain) applied at once on "
-        f"{len(stage.racks.names())} nodes: pods a second from the first apply to the last pod bound; median "
-        f"(least-most) of {rounds} rounds in turn.",
-        f"Beside it kube-scheduler alone with {count} ordinary, ungated pods of the same size, created 32 at a time. "
-        f"Goal: at least {GOAL} of that.",
-        "",
-        *facts(stage.client.get("/version")["gitVersion"]),
-    ]
-    write("many-gangs", f"{GANGS} gangs of {SIZE} nodes at once", text, ["", "bound", "ratio"], rows)
+    nodes, version = len(stage.racks.names()), stage.client.get("/version")["gitVersion"]
+    text = f"""\
+{GANGS} TrainingJobs of {SIZE} pods (4 GPUs each, one NVLink domain) applied at once on {nodes} nodes: pods a second
+from the first apply to the last pod bound; median (least-most) of {rounds} rounds in turn. Beside it kube-scheduler
+alone with {count} ordinary, ungated pods of the same size, created 32 at a time. Goal: at least {GOAL} of that."""
+    write(
+        "many-gangs",
+        f"{GANGS} gangs of {SIZE} nodes at once",
+        [text, "", *facts(version)],
+        ["", "bound", "ratio"],
+        rows,
+    )
 
 
 def _gangs(stage: Stage) -> float:

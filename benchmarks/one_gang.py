@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 from statistics import median
 
+from e2e.client import Object
+from e2e.nodes import Racks
+
 from benchmarks.bound import Bound
 from benchmarks.client import GATE
 from benchmarks.report import facts, say, spread, write
 from benchmarks.stage import NAMESPACE, Stage, copies, gang
-from e2e.client import Object
-from e2e.nodes import Racks
 
 GOAL = 1.5
 NODES = 512
@@ -50,16 +51,15 @@ def _measure(stage: Stage, rounds: int) -> None:
     least = median(floor)
     rows = [["floor: a plain client, 32 in flight", spread(floor), "1.00"]]
     rows += [[f"operator, {name}", spread(values), f"{median(values) / least:.2f}"] for name, values in took.items()]
-    text = [
-        f"One TrainingJob of {NODES} pods (4 GPUs each, segments of 16 in NVLink) on {len(stage.racks.names())} nodes: "
-        "seconds from its apply to the last of its pods bound, as an independent watch sees it; median (least-most) of "
-        f"{rounds} rounds, operator and floor in turn.",
-        f"The floor is the same {NODES} pods, gated and pinned, created, ungated and bound with no operator running. "
-        f"Goal: at most {GOAL:.1f} times the floor with nomination off.",
-        "",
-        *facts(stage.client.get("/version")["gitVersion"]),
-    ]
-    write("one-gang", f"One gang of {NODES} nodes", text, ["", "apply to all bound", "ratio"], rows)
+    nodes, version = len(stage.racks.names()), stage.client.get("/version")["gitVersion"]
+    text = f"""\
+One TrainingJob of {NODES} pods (4 GPUs each, segments of 16 in NVLink) on {nodes} nodes: seconds from its apply to the
+last of its pods bound, as an independent watch sees it; median (least-most) of {rounds} rounds, operator and floor in
+turn. The floor is the same {NODES} pods, gated and pinned, created, ungated and bound with no operator running. Goal:
+at most {GOAL} times the floor with nomination off."""
+    write(
+        "one-gang", f"One gang of {NODES} nodes", [text, "", *facts(version)], ["", "apply to all bound", "ratio"], rows
+    )
 
 
 def _gang(stage: Stage) -> float:

@@ -24,9 +24,9 @@ def spread(values: Sequence[float], unit: str = "s") -> str:
 
 def facts(server_version: str) -> list[str]:
     """The machine and the versions."""
+    shared = "etcd, kube-apiserver, kube-scheduler, kube-controller-manager, the operator and what measures"
     return [
-        f"- {os.cpu_count()} cores ({platform.machine()}), shared by everything: etcd, kube-apiserver, kube-scheduler, "
-        "kube-controller-manager, the operator and what measures",
+        f"- {os.cpu_count()} cores ({platform.machine()}), shared by {shared}",
         f"- Kubernetes {server_version}, GOGC=300, etcd without fsync; Python {platform.python_version()}",
         f"- load average at the end {os.getloadavg()[0]:.1f}; measured {datetime.now(UTC):%Y-%m-%d}",
     ]

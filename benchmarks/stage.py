@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from benchmarks.bound import Bound
 from e2e.client import Client, Object, concurrently, core, muster, wait_for
 from e2e.controlplane.cluster import ControlPlane, free_ports
 from e2e.harness import ROOT
@@ -21,6 +20,8 @@ from e2e.jobs import job, role
 from e2e.manifests import apply, documents
 from e2e.nodes import Racks, create
 from e2e.process import Process
+
+from benchmarks.bound import Bound
 
 NAMESPACE = "bench"
 CREATE_WORKERS = 32

@@ -18,7 +18,6 @@ from e2e.watcher import Watcher
 
 PODS = 128
 KILLS = 20
-KILLS_A_JOB = 5
 LEASE_SECONDS = 5
 WRITES = "POST|PUT|PATCH|DELETE"
 OBJECTS = "/(pods|services|trainingjobs)"
@@ -84,13 +83,13 @@ def test_killed_at_any_moment_of_a_start(
     env = ALONE | {"MUSTER_PODS_QPS": "150"}
     process = start(operator, env, proxy)
     kills: list[str] = []
-    for number in range(KILLS // KILLS_A_JOB):
+    number = 0
+    while len(kills) < KILLS:
         name = f"gang-{number}"
         cluster.submit(job(name, [role("worker", PODS, segment=("nvlink", 16))]))
-        done = 0
-        while done < KILLS_A_JOB:
+        while len(kills) < KILLS:
             # A start is about 390 writes (create, nominate and ungate 128 pods): the kills lie all over it.
-            moment = rng.choice([rng.randint(1, 5), rng.randint(1, 130), rng.randint(60, 200)])
+            moment = rng.choice([rng.randint(1, 5), rng.randint(1, 60), rng.randint(40, 120)])
             rule = proxy.add(Rule(WRITES, OBJECTS, Kill(process), times=1, skip=moment - 1))
             wait_for(
                 lambda p=process, n=name: not p.running or cluster.phase(n) == "Running",  # type: ignore[misc]
@@ -98,18 +97,18 @@ def test_killed_at_any_moment_of_a_start(
                 "killed, or the gang runs",
             )
             proxy.remove(rule)
-            at = cluster.phase(name)
+            if not rule.hits:
+                break
             process.kill()
-            kills.append(f"{name}: {at} at write {moment}{'' if rule.hits else ' (not reached)'}")
+            kills.append(f"{name}: {cluster.phase(name)} at write {moment}, {len(cluster.pods(name))} pods")
             mark = len(process.output())
             operator.restart(process)
             process.wait_until(lambda p=process, m=mark: led(p, m), 60, "leading")  # type: ignore[misc]
-            done += 1
         whole(cluster, name)
         watcher.quiet()
         cluster.delete_job(name)
+        number += 1
     print("\n".join(kills))
-    assert len(kills) == KILLS
     assert any("Placed" in kill for kill in kills)
     assert any("Starting" in kill for kill in kills)
     wait_for(lambda: not cluster.pods(), 60, "the pods of deleted jobs are gone")
@@ -189,6 +188,8 @@ def test_a_late_list_of_jobs_deletes_nothing(
     assert before <= uids(cluster.pods())
     assert other.count("DELETE", ".") == 0
     proxy.remove(holds)
-    wait_for(lambda: all(seen.delivered for seen in proxy.seen if seen.rule is holds), 10, "the dead one's creates land")
+    wait_for(
+        lambda: all(seen.delivered for seen in proxy.seen if seen.rule is holds), 10, "the dead one's creates land"
+    )
     assert len(cluster.pods("begun")) == 8
     watcher.quiet()

@@ -23,6 +23,11 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 1000
 """Changes applied in one go; then others may run (a pod takes about 10 us, so this is 10 ms)."""
+SHARE = 3.0
+"""After a plan the next may not begin for so many times as long as it took: planning leaves most of the time to those
+who carry out, while news keep coming,"""
+REST_AT_MOST = 0.25
+"""but not more seconds than this."""
 HEARTBEAT = 5.0
 """Seconds after which an idle loop turns, to show that it lives and to notice a wall clock that was set."""
 
@@ -219,7 +224,9 @@ class Loop:
             self._first = self._last = self._clock()
         else:
             self._backoff.reset()
-            self._watcher.planned(self._clock() - began, plan)
+            took = self._clock() - began
+            self._blocked_until = began + took + min(REST_AT_MOST, SHARE * took)
+            self._watcher.planned(took, plan)
             self._take(plan)
             looked_at = tuple(uid for uid, _ in plan.wakes)
         self._kick(looked_at)

@@ -29,6 +29,7 @@ MENU = (
 """The jobs of a storm; each fits the healthy empty cluster alone."""
 
 T = TypeVar("T")
+MACHINES = {node.name: node for node in builders.racks(2, 2, per_leaf=2, gpus=2)}
 Action = Callable[[], object]
 
 
@@ -51,7 +52,7 @@ class Storm:
         api = self.api
         api.put(Kind.TOPOLOGY, builders.topology(), "admin", "create")
         api.put(Kind.PRIORITY_CLASS, builders.priority_class(), "admin", "create")
-        for node in builders.racks(2, 2, per_leaf=2, gpus=2):
+        for node in MACHINES.values():
             api.put(Kind.NODE, node, "admin", "create")
         self.operator = Operator(api, "operator-1")
         self.operator.start()
@@ -79,7 +80,8 @@ class Storm:
         asked = [r for r in op.requests() if r.answer is None]
         told = [r for r in op.requests() if r.answer is not None]
         moves = api.moves()
-        yield 5, [self._decide]
+        yield 14, [self._round]
+        yield 4, [self._decide]
         yield 4, [op.serve]
         if op.feed:
             yield 4, [self._bind(op.deliver, key) for key in op.feed]
@@ -94,9 +96,10 @@ class Storm:
         if moves:
             yield 8, [self._bind(api.make, move) for move in moves]
             yield 3, [self._make_all]
-        yield 4, [self._bind(self._pass, ms) for ms in (1_000, 2_000, 6_000, 15_000, 31_000, 70_000)]
-        yield 3, list(self._pod_faults()) or [self._decide]
-        yield 2, list(self._node_faults())
+        yield 3, [self._bind(self._pass, ms) for ms in (1_000, 1_000, 2_000, 6_000, 15_000, 31_000, 70_000)]
+        yield 2, list(self._pod_faults()) or [self._decide]
+        yield 1, list(self._node_faults())
+        yield 1, list(self._healings()) or [self._decide]
         yield 1, list(self._users())
         yield 1, [self._crash]
         if self.late:
@@ -159,23 +162,43 @@ class Storm:
 
     def _node_faults(self) -> Iterator[Action]:
         api = self.api
-        for rack in (0, 1):
-            for i in (0, 1):
-                name = f"r{rack}-n{i}"
-                known = api.nodes.get(name)
-                if known is None:
-                    yield lambda name=name: self._comes_back(name)
-                    continue
-                yield lambda name=name: api.drop(Kind.NODE, name, "admin")
-                unready = None if known.unready_since is not None else api.now
-                yield lambda name=name, unready=unready: api.set_node(name, unready_since=unready)
-                yield lambda name=name, known=known: api.set_node(name, cordoned=not known.cordoned)
-                yield lambda name=name: api.foreign("squatter", name, asks(1))
+        for name, known in list(api.nodes.items()):
+            yield lambda name=name: api.drop(Kind.NODE, name, "admin")
+            yield lambda name=name: api.foreign("squatter", name, asks(1))
+            if known.unready_since is None:
+                yield lambda name=name: api.set_node(name, unready_since=api.now)
+            if not known.out_of_service:
+                yield lambda name=name: api.set_node(name, out_of_service=True)
+            if not known.cordoned:
+                yield lambda name=name: api.set_node(name, cordoned=True)
+        if not api.nodes:
+            yield self._decide
+
+    def _healings(self) -> Iterator[Action]:
+        api = self.api
+        for name in MACHINES:
+            known = api.nodes.get(name)
+            if known is None:
+                yield self._bind(self._comes_back, name)
+            elif known.cordoned or known.unready_since is not None or known.out_of_service:
+                yield self._bind(self._is_well, name)
         for pod in [p for p in api.pods.values() if p.job is None]:
             yield lambda pod=pod: api.drop(Kind.POD, pod.id, "user")
 
+    def _is_well(self, name: str) -> None:
+        self.api.set_node(name, unready_since=None, cordoned=False, out_of_service=False)
+
+    def _round(self) -> None:
+        """All that can be done now, in order."""
+        self.operator.deliver_all()
+        self._decide()
+        self._everything_arrives()
+        self.operator.serve()
+        self._everything_arrives()
+        self._make_all()
+
     def _comes_back(self, name: str) -> None:
-        (machine,) = [n for n in builders.racks(2, 2, per_leaf=2, gpus=2) if n.name == name]
+        machine = MACHINES[name]
         self.api.put(Kind.NODE, replace(machine, uid=f"{machine.uid}-{self.api.rv}"), "admin", "create")
 
     def _users(self) -> Iterator[Action]:
@@ -202,10 +225,10 @@ class Storm:
         api, operator = self.api, self.operator
         while self.late:
             self._arrives_late(0)
-        for node in builders.racks(2, 2, per_leaf=2, gpus=2):
-            if node.name not in api.nodes:
-                self._comes_back(node.name)
-            api.set_node(node.name, unready_since=None, cordoned=False)
+        for name in MACHINES:
+            if name not in api.nodes:
+                self._comes_back(name)
+            self._is_well(name)
         for pod in [p for p in api.pods.values() if p.job is None]:
             api.drop(Kind.POD, pod.id, "user")
         for request in operator.requests():

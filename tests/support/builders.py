@@ -34,6 +34,7 @@ from muster.core.model import (
     TopologySpec,
     Upsert,
 )
+from muster.core.world import World
 
 GPU = "nvidia.com/gpu"
 SECOND = 1_000
@@ -237,9 +238,10 @@ def gang(of: Job, stage: Stage = Stage.RUNNING, **fields: Any) -> list[Pod]:
     ]
 
 
-def admissions(of: Job, pod_defaults: str = "") -> list[Admission]:
-    """The dry runs of a job's roles, answered with what the templates ask."""
-    return [Admission(of.namespace, f"{r.template}+{pod_defaults}", r.requests, r.filter) for r in of.roles]
+def admissions(of: Job) -> list[Admission]:
+    """The dry runs of a job's roles, answered with what the templates ask; without pod defaults."""
+    key = World().template_key
+    return [Admission(of.namespace, key(of, i), r.requests, r.filter) for i, r in enumerate(of.roles)]
 
 
 def priority_class(name: str = "muster-default", value: int = 0, *, preempts: bool = False) -> PriorityClass:

@@ -67,13 +67,15 @@ class Checker:
     """Nodes that have ever been deleted or out of service (0), or unready, and since when first."""
     at_large: dict[str, Pod] = field(default_factory=dict)
     """Pods whose object is gone while their containers may still run."""
+    owners: dict[str, str] = field(default_factory=dict)
+    """Pod to job, also when the pod has been orphaned since."""
     topology: TopologySpec | None = None
     _last: Entry | None = None
 
     def cloned(self) -> Checker:
         """An independent copy, which shares what is never written."""
         other = replace(self)
-        for name in ("jobs", "pods", "nodes", "live", "unfit_since", "at_large"):
+        for name in ("jobs", "pods", "nodes", "live", "unfit_since", "at_large", "owners"):
             setattr(other, name, dict(getattr(self, name)))
         other.violations, other.orphaned = list(self.violations), set(self.orphaned)
         other.attempts = {key: replace(a, made=set(a.made), viewed=set(a.viewed)) for key, a in self.attempts.items()}
@@ -261,6 +263,8 @@ class Checker:
         assert isinstance(pod, Pod)
         mine = entry.by.startswith("operator")
         before = self.pods.get(pod.id)
+        if pod.job is not None:
+            self.owners[pod.id] = pod.job
         match entry.verb:
             case "create":
                 self.pods[pod.id] = pod
@@ -291,29 +295,44 @@ class Checker:
         node = attempt.placement.nodes[attempt.placement.roles.index(rank[0])][rank[1]]
         if pod.pinned != node:
             self._broken("S4", f"{pod.name} was pinned to {pod.pinned}, not to {node}")
-        for other in (*self.pods.values(), *self.at_large.values()):
-            same = (other.job, other.role, other.rank) == (pod.job, pod.role, pod.rank) and other.id != pod.id
-            if same and other.node is not None and not other.terminal and other.born != pod.born:
+        for other in self._twins(pod):
+            if other.node is not None and (other.born or 0) < (pod.born or 0):
                 self._broken("S3", f"{pod.name} was made while {other.name} may still run on {other.node}")
+
+    def _twins(self, pod: Pod) -> list[Pod]:
+        """Other pods of the same rank that have not ended."""
+        return [
+            other
+            for other in (*self.pods.values(), *self.at_large.values())
+            if (other.job, other.role, other.rank) == (pod.job, pod.role, pod.rank)
+            and other.id != pod.id
+            and not other.terminal
+        ]
 
     def _ungated(self, pod: Pod) -> None:
         attempt = self.attempts.get((pod.job or "", pod.born or -1))
         if attempt is None or not attempt.started:
             self._broken("S1", f"{pod.name} left its gate before Starting was committed")
+        for other in self._twins(pod):
+            if not other.our_gate:
+                self._broken("S3", f"{pod.name} left its gate while {other.name} has left its own")
 
     def _deleted(self, pod: Pod, entry: Entry) -> None:
-        if pod.job is None:
+        owner = self.owners.get(pod.id)
+        if owner is None:
             self._broken("S6", f"{pod.name} was deleted and is not ours")
             return
-        job = self.jobs.get(pod.job)
-        if pod.job in self.orphaned:
-            self._broken("S6", f"{pod.name} was deleted, its job having been deleted with --cascade=orphan")
+        job = self.jobs.get(owner)
         if entry.force and not self._may_force(pod, job, entry):
             self._broken("S3", f"{pod.name} was deleted by force while its node {pod.node} was well")
-        if pod.terminal or job is None or job.deleting:
+        if pod.terminal or ((job is None or job.deleting) and owner not in self.orphaned):
             return
-        attempt = self.attempts.get((pod.job, pod.born or -1))
-        if attempt is None or not (attempt.ended or job.status.attempt > (pod.born or 0)):
+        attempt = self.attempts.get((owner, pod.born or -1))
+        if attempt is not None and (attempt.ended or (owner, (pod.born or 0) + 1) in self.attempts):
+            return
+        if owner in self.orphaned:
+            self._broken("S6", f"{pod.name} was deleted, its job having been deleted with --cascade=orphan")
+        else:
             self._broken("S1", f"{pod.name} was deleted while its attempt went on")
 
     def _may_force(self, pod: Pod, job: Job | None, entry: Entry) -> bool:

@@ -371,6 +371,9 @@ class Api:
             yield "collect"
         if pod.node is not None and node is None:
             yield "bury"
+        alive = node is not None and node.unready_since is None and not node.out_of_service
+        if pod.terminating and alive:
+            yield "stop"
         if pod.terminal:
             return
         name = owner.name if owner else ""
@@ -380,18 +383,14 @@ class Api:
                 yield "bind"
             elif pod.unschedulable != why:
                 yield "cannot bind"
-        if node is None or node.unready_since is not None or node.out_of_service:
+        if node is None or not alive or pod.stage is not Stage.BOUND or pod.terminating:
             return
-        if pod.terminating:
-            yield "stop"
-        elif pod.stage is Stage.BOUND:
-            if node.name in self.rejecting:
-                yield "refuse"
-            elif name in self.trouble:
-                if pod.trouble is None:
-                    yield "trouble"
-            else:
-                yield "run"
+        if node.name in self.rejecting:
+            yield "refuse"
+        elif name not in self.trouble:
+            yield "run"
+        elif pod.trouble is None:
+            yield "trouble"
 
     def _unbindable(self, pod: Pod, node: Node | None, job_name: str) -> str | None:
         if job_name in self.unbindable:

@@ -76,7 +76,7 @@ def duties(world: World, uid: str, now: int) -> tuple[Duty, ...]:
     elif phase in FINISHED:
         due += _finished(world, job, now)
     due += _trim(world, job)
-    return tuple(due)
+    return tuple(dict.fromkeys(due))  # a pod can be too many for two reasons
 
 
 def _admissions(world: World, job: Job, now: int) -> Iterable[Admit]:

@@ -255,10 +255,14 @@ class Inventory:
 
     def overlaps(self, owner: str) -> tuple[str, ...]:
         """Nodes on which this owner's claim and everything else that is used there exceed what the node has."""
+        claims = self._claims.get(owner, {})
+        rows = np.fromiter((self._row[name] for name in claims), np.intp, len(claims))
+        # What the owner holds is within what is used, so only where too much is used can its claim be too much.
+        full = {int(row) for row in rows[np.any(self._used[rows] > self._allocatable[rows], axis=1)]}
         out = []
-        for name, claim in self._claims.get(owner, {}).items():
+        for name, claim in claims.items() if full else ():
             row = self._row[name]
-            if self._nodes[row] is None:
+            if row not in full or self._nodes[row] is None:
                 continue
             own = _most(claim, self._owned.get((owner, name), _NOTHING))
             for resource, amount in claim:

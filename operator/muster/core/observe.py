@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from muster.core.eligibility import describe, unfit, untolerated
 from muster.core.model import (
@@ -15,6 +16,7 @@ from muster.core.model import (
     Placement,
     Pod,
     RoleCount,
+    Shape,
     Stage,
     SuccessWhen,
 )
@@ -78,6 +80,24 @@ class Seen:
         return False
 
 
+class _Claim:
+    """What is asked about a claim for pod after pod, found once."""
+
+    def __init__(self, world: World, job: Job) -> None:
+        self._world = world
+        self._job = job
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The job's shape."""
+        return self._world.shape(self._job)
+
+    @cached_property
+    def overlaps(self) -> frozenset[str]:
+        """The nodes on which others took the room."""
+        return frozenset(self._world.inventory.overlaps(self._job.id))
+
+
 def observe(world: World, job: Job, now: int) -> Seen:
     """Look at the job's pods, its nodes and its claim."""
     status = job.status
@@ -139,9 +159,10 @@ def _judge(
                 if s is not None and s.pod.terminal:  # somebody took the gate off
                     seen.start_failure = ("StartFailed", f"{_name(job, role, rank)} ended before the gang was started")
         return
+    claim = _Claim(world, job)
     for role, pods in enumerate(ranks):
         for rank, s in enumerate(pods):
-            _judge_rank(world, job, placement, role, rank, s, seen, now)
+            _judge_rank(world, job, placement, role, rank, s, seen, now, claim)
     if seen.failed and phase is Phase.STARTING:
         seen.start_failure = ("StartFailed", seen.failed[0])
     if phase is Phase.STARTING and seen.start_failure is None and not seen.lost:
@@ -170,16 +191,23 @@ def _void(world: World, job: Job, placement: Placement) -> str | None:
 
 
 def _judge_rank(
-    world: World, job: Job, placement: Placement, role: int, rank: int, s: SeenPod | None, seen: Seen, now: int
+    world: World,
+    job: Job,
+    placement: Placement,
+    role: int,
+    rank: int,
+    s: SeenPod | None,
+    seen: Seen,
+    now: int,
+    claim: _Claim,
 ) -> None:
-    name = _name(job, role, rank)
+    if s is not None and s.pod.stage is Stage.SUCCEEDED:
+        return
     where = placement.nodes[role][rank]
     if s is None:
-        seen.lost.append(f"the pod of {name} on {where} was deleted")
+        seen.lost.append(f"the pod of {_name(job, role, rank)} on {where} was deleted")
         return
     pod = s.pod
-    if pod.stage is Stage.SUCCEEDED:
-        return
     node = world.nodes.get(where)
     if pod.stage is Stage.FAILED:
         seen.failed_pods.append(pod)
@@ -187,35 +215,37 @@ def _judge_rank(
         failure = pod.failure
         if gone is not None or (failure is not None and (failure.refused or failure.disrupted)):
             why = gone or (f"{failure.reason}: {failure.message}" if failure else "")
-            seen.lost.append(f"{name} on {where} was disrupted: {why.rstrip(': ')}")
+            seen.lost.append(f"{_name(job, role, rank)} on {where} was disrupted: {why.rstrip(': ')}")
         else:
-            seen.failed.append(f"{name} on {where} failed: {_how(pod)}")
+            seen.failed.append(f"{_name(job, role, rank)} on {where} failed: {_how(pod)}")
         return
     if pod.terminating:
-        seen.lost.append(f"the pod of {name} on {where} is being deleted")
+        seen.lost.append(f"the pod of {_name(job, role, rank)} on {where} is being deleted")
         return
     if pod.node is None:
-        _judge_unbound(world, job, role, rank, pod, node, seen)
+        _judge_unbound(claim, job, role, rank, pod, node, seen)
         return
-    gone = _node_lost(node, job, seen, now) or _evicted(node, world, job, role)
+    gone = _node_lost(node, job, seen, now) or _evicted(node, claim, role)
     if gone is not None:
-        seen.lost.append(f"{name} lost its node {where}: {gone}")
+        seen.lost.append(f"{_name(job, role, rank)} lost its node {where}: {gone}")
     elif job.status.phase is Phase.STARTING and pod.trouble is not None and pod.stage is not Stage.RUNNING:
         reason, message = pod.trouble
         if seen.at(s.since + job.policy.image_pull_after, now):
             kind = "ImagePull" if "Image" in reason else "StartFailed"
-            seen.start_failure = (kind, f"{name} on {where}: {reason}: {message}")
+            seen.start_failure = (kind, f"{_name(job, role, rank)} on {where}: {reason}: {message}")
 
 
-def _judge_unbound(world: World, job: Job, role: int, rank: int, pod: Pod, node: Node | None, seen: Seen) -> None:
+def _judge_unbound(claim: _Claim, job: Job, role: int, rank: int, pod: Pod, node: Node | None, seen: Seen) -> None:
     """A pod that left its gate and is not bound: on a node that no longer qualifies it never will be."""
-    name, where = _name(job, role, rank), pod.pinned or ""
-    shape = world.shape(job).roles[role]
-    cause = unfit(node, shape.filter)
+    where = pod.pinned or ""
+    cause = unfit(node, claim.shape.roles[role].filter)
     if cause is not None:
-        seen.lost.append(f"{name} cannot be bound: node {where}: {cause}")
-    elif pod.stage is Stage.UNBOUND and where in world.inventory.overlaps(job.id):
-        seen.start_failure = ("StartFailed", f"others took the room of {name} on {where} before it was bound")
+        seen.lost.append(f"{_name(job, role, rank)} cannot be bound: node {where}: {cause}")
+    elif pod.stage is Stage.UNBOUND and where in claim.overlaps:
+        seen.start_failure = (
+            "StartFailed",
+            f"others took the room of {_name(job, role, rank)} on {where} before it was bound",
+        )
 
 
 def _node_lost(node: Node | None, job: Job, seen: Seen, now: int) -> str | None:
@@ -233,12 +263,12 @@ def _node_lost(node: Node | None, job: Job, seen: Seen, now: int) -> str | None:
     return None
 
 
-def _evicted(node: Node | None, world: World, job: Job, role: int) -> str | None:
+def _evicted(node: Node | None, claim: _Claim, role: int) -> str | None:
     """A NoExecute taint that the role's pods do not tolerate, those of the node's own state apart."""
     if node is None or not any(taint.effect == "NoExecute" for taint in node.taints):
         return None
     executing = replace(node, taints=tuple(t for t in node.taints if t.effect == "NoExecute"))
-    taint = untolerated(executing, world.shape(job).roles[role].filter.tolerations)
+    taint = untolerated(executing, claim.shape.roles[role].filter.tolerations)
     return f"taint {describe(taint)}" if taint is not None else None
 
 

@@ -192,8 +192,9 @@ class World:
         return (uid, attempt) in self._viewed
 
     def template_key(self, job: Job, role: int) -> str:
-        """The key of the admission of one role's pods: its template and the pod defaults."""
-        return f"{job.roles[role].template}+{self.topology.pod_defaults}"
+        """The key of the admission of one role's pods: its template, the pod defaults, and the PriorityClass, for which
+        the pods of another job with the same template may be refused."""
+        return f"{job.roles[role].template}+{self.topology.pod_defaults}+{job.priority_class}"
 
     def roles_hash(self, job: Job) -> str:
         """What a placement made now records as what its pods are rendered from."""
@@ -324,6 +325,11 @@ class World:
         self._refusals[change.job] = change
         self.agenda.touch(change.job)
 
+    def _ask_refused_again(self) -> None:
+        for key in [key for key, admission in self._admissions.items() if admission.refused]:
+            del self._admissions[key]
+        self._touch_all()
+
     def _readmit(self, namespace: str | None) -> None:
         for key in [k for k in self._admissions if namespace is None or k[0] == namespace]:
             del self._admissions[key]
@@ -354,7 +360,7 @@ class World:
                         self._reclaim(uid)
             case PriorityClass():
                 self.priority_classes[record.name] = record
-                self.verdict_counter += 1
+                self._ask_refused_again()
             case Quota():
                 self._quotas.setdefault(record.namespace, {})[record.uid] = record
                 self.verdict_counter += 1

@@ -1,0 +1,175 @@
+"""Sentences for every reason, and an announcement for every row of the table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.builders import START, committed, job, placement, role
+
+from muster.core.explain import Announcement, announce, placement_words, sentence
+from muster.core.lifecycle import Row
+from muster.core.model import (
+    Committed,
+    LastFailure,
+    Phase,
+    Reason,
+    Stopping,
+    Transition,
+    Verdict,
+    Waiting,
+)
+
+SENTENCES: dict[Reason, tuple[dict[str, Any], str]] = {
+    Reason.INVALID: ({"field": "spec.roles[0]", "message": "is empty"}, "spec.roles[0]: is empty"),
+    Reason.SUSPENDED: ({}, "spec.suspend is true"),
+    Reason.PRIORITY_CLASS_MISSING: ({"class": "high"}, "PriorityClass high does not exist"),
+    Reason.PRIORITY_CLASS_PREEMPTS: ({"class": "high"}, "PriorityClass high may preempt other people's pods"),
+    Reason.ADMISSION: ({}, "asking the API server"),
+    Reason.START_FAILED: ({"message": "attempt 3: no room"}, "attempt 3: no room"),
+    Reason.SCHEDULER_REFUSED: ({"message": "too many volumes"}, "too many volumes"),
+    Reason.BACKING_OFF: ({"attempt": 4}, "attempt 4 ended; waiting before the next"),
+    Reason.NAMESPACE_QUOTA: (
+        {"quota": "team", "resource": "pods", "needs": 8, "left": 3},
+        "ResourceQuota team leaves 3 of pods, the gang needs 8",
+    ),
+    Reason.POLICY_REFUSED: (
+        {"role": "worker", "message": "no privileged pods"},
+        "role worker: the API server refuses its pods: no privileged pods",
+    ),
+    Reason.IMAGE_PULL: ({"message": "no such tag"}, "no such tag"),
+    Reason.UNSATISFIABLE: (
+        {"pods": 20, "constraint": "required", "level": "nvlink", "largest": 18},
+        "even the empty cluster could not hold it: no nvlink holds all 20 pods (required of it); the largest that one",
+    ),
+    Reason.INSUFFICIENT_CAPACITY: (
+        {"pods": 8, "free": 5, "missing": 3},
+        "needs 8 free slots, 5 are free: 3 missing",
+    ),
+    Reason.FRAGMENTED: (
+        {"pods": 16, "free": 40, "level": "nvlink", "domain": "r7", "lacks": 2, "largest": 14},
+        (
+            "40 slots are free for 16 pods, but not in the required shape; nvlink r7 comes nearest and lacks 2; "
+            "the largest gang of this shape that fits now has 14 pods"
+        ),
+    ),
+    Reason.WAITING_FOR_PREFERRED: (
+        {"domains": 3, "least": 2, "until": 1},
+        "it fits in 3 domains of the preferred level; waiting for 2 as on the empty cluster",
+    ),
+    Reason.SEARCH_LIMIT: ({"pods": 9, "steps": 400}, "the search for a placement ended without one"),
+}
+
+
+def test_every_reason_has_its_sentence_here() -> None:
+    assert set(SENTENCES) == set(Reason)
+
+
+@pytest.mark.parametrize("reason", list(Reason), ids=lambda reason: reason.value)
+def test_a_sentence_carries_the_numbers_of_its_verdict(reason: Reason) -> None:
+    facts, said = SENTENCES[reason]
+    assert sentence(Verdict(reason, tuple(facts.items()))).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "said"),
+    [
+        ("nodes", "no node matches its selector"),
+        ("capacity", "the nodes that match have room for 18 of 20 pods"),
+        ("required", "no nvlink holds all 20 pods (required of it)"),
+        ("boundary", "no nvlink holds all 20 pods (no gang spans two)"),
+        ("segments", "its segments at nvlink leave room for a gang of 18 pods, not 20"),
+        ("fillLimit", "its fillLimit at nvlink leave room for a gang of 18 pods, not 20"),
+        ("roles", "its roles do not fit together"),
+    ],
+)
+def test_what_the_empty_cluster_cannot_hold_is_told_by_constraint(constraint: str, said: str) -> None:
+    facts = (("pods", 20), ("constraint", constraint), ("level", "nvlink"), ("largest", 18))
+    assert said in sentence(Verdict(Reason.UNSATISFIABLE, facts))
+
+
+@pytest.mark.parametrize("reason", list(Reason), ids=lambda reason: reason.value)
+def test_a_sentence_without_numbers_is_still_one(reason: Reason) -> None:
+    assert sentence(Verdict(reason)).strip()
+
+
+def test_exclusions_are_told_by_cause_and_the_many_are_summed_up() -> None:
+    causes = (("cordoned", 9), ("gpu", 7), ("taint x", 3), ("cpu", 2), ("NotReady", 1), ("absent", 1))
+    told = sentence(Verdict(Reason.INSUFFICIENT_CAPACITY, (("pods", 2), ("free", 1), ("missing", 1)), causes))
+    assert told.endswith("(nodes without room by cause: cordoned: 9, gpu: 7, taint x: 3, cpu: 2, 2 more causes)")
+
+
+def test_where_a_gang_is_is_told_nearest_level_first_against_the_least() -> None:
+    of = job("llm", role(count=3))
+    where = placement(of, [("a", "a", "b")], domains=(("leaf", 2), ("nvlink", 2)), least=(("leaf", 1), ("nvlink", 2)))
+    status = Committed(phase=Phase.PLACED, placement=where)
+    words = placement_words(Transition(of.id, 1, Row.PLACED.value, status))
+    assert words == "3 pods on 2 nodes (2/2 nvlink, 2/1 leaf)"
+    assert placement_words(Transition(of.id, 1, Row.WAITS.value, Committed())) == ""
+
+
+LLM = job("llm", role(count=2))
+ON = committed(LLM, Phase.PLACED, [("a", "b")], attempt=3).status
+STOPPED = replace(ON, phase=Phase.STOPPING, stopping=Stopping("OwnFailure", "worker 1 failed: exit code 3"))
+FAILED = replace(ON, phase=Phase.FAILED, last_failure=LastFailure(START, "MaxRestarts", "failed 11 times in a row"))
+WAITING = Waiting(Verdict(Reason.FRAGMENTED), "not in the required shape", START)
+
+SAID: dict[Row, tuple[Committed, Announcement | None]] = {
+    Row.RELEASED: (replace(ON, phase=Phase.SUCCEEDED), None),
+    Row.COUNTED: (replace(ON, phase=Phase.RUNNING), None),
+    Row.DEADLINE: (FAILED, Announcement("Failed", "failed 11 times in a row", warning=True)),
+    Row.EXHAUSTED: (FAILED, Announcement("Failed", "failed 11 times in a row", warning=True)),
+    Row.SUCCEEDED: (
+        replace(ON, phase=Phase.SUCCEEDED),
+        Announcement("Succeeded", "attempt 3: the success policy is met"),
+    ),
+    Row.SUSPENDING: (
+        replace(STOPPED, stopping=Stopping("Suspended", "spec.suspend is true")),
+        Announcement("Suspended", "attempt 3 is ended: spec.suspend is true"),
+    ),
+    Row.START: (
+        replace(ON, phase=Phase.STARTING),
+        Announcement("Starting", "attempt 3: all pods exist, their gates are being removed"),
+    ),
+    Row.RUNS: (replace(ON, phase=Phase.RUNNING), Announcement("Running", "attempt 3: all pods run")),
+    Row.REQUEUED: (
+        replace(ON, phase=Phase.PENDING, placement=None),
+        Announcement("Requeued", "attempt 3 has ended; back in the queue"),
+    ),
+    Row.RESUMED: (Committed(), Announcement("Resumed", "back in the queue")),
+    Row.SUSPENDED: (Committed(phase=Phase.SUSPENDED), Announcement("Suspended", "spec.suspend is true")),
+    Row.PLACED: (ON, Announcement("Placed", "attempt 3: 2 pods on 2 nodes")),
+    Row.WAITS: (
+        Committed(waiting=WAITING),
+        Announcement("Fragmented", "not in the required shape", warning=True),
+    ),
+    **{
+        row: (STOPPED, Announcement("OwnFailure", "attempt 3 is ended: worker 1 failed: exit code 3", warning=True))
+        for row in (Row.VOID, Row.START_FAILED, Row.LOST, Row.OWN_FAILURE)
+    },
+}
+
+
+def test_every_row_is_announced_or_kept_quiet_here() -> None:
+    assert set(SAID) == set(Row)
+
+
+@pytest.mark.parametrize("row", list(Row), ids=lambda row: row.value)
+def test_a_row_is_announced_in_these_words(row: Row) -> None:
+    status, said = SAID[row]
+    assert announce(LLM, Transition(LLM.id, 1, row.value, status)) == said
+
+
+def test_the_same_reason_to_wait_is_announced_once() -> None:
+    waits = replace(LLM, status=Committed(waiting=replace(WAITING, message="other numbers")))
+    again = Transition(LLM.id, 1, Row.WAITS.value, Committed(waiting=WAITING))
+    assert announce(waits, again) is None
+    other = replace(WAITING, verdict=Verdict(Reason.INSUFFICIENT_CAPACITY))
+    assert announce(waits, replace(again, status=Committed(waiting=other))) is not None
+
+
+def test_a_suspended_job_that_has_let_go_says_so() -> None:
+    status = replace(ON, phase=Phase.SUSPENDED, placement=None)
+    said = announce(LLM, Transition(LLM.id, 1, Row.REQUEUED.value, status))
+    assert said == Announcement("Suspended", "attempt 3 has ended; no pod holds anything")
