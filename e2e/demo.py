@@ -105,7 +105,9 @@ class Story:
         self.tell.chapter("A suspended job gives its nodes back, and is placed anew when it is resumed")
         self.cluster.change("pretrain", {"suspend": True})
         self.cluster.wait_phase("pretrain", "Suspended", timeout=PATIENCE)
-        self.tell.line(f"pretrain is Suspended and has {len(self.cluster.pods('pretrain'))} pods")
+        ended = ("Succeeded", "Failed")
+        left = sum(pod["status"].get("phase") not in ended for pod in self.cluster.pods("pretrain"))
+        self.tell.line(f"pretrain is Suspended; {left} of its pods hold a node")
         self.cluster.change("pretrain", {"suspend": False})
         self._started("pretrain")
 

@@ -626,10 +626,11 @@ def test_the_operator_survives_the_loss_of_its_kind_and_serves_it_again(
 
     cluster.client.delete(CRD)
     wait_for(lambda: cluster.client.find(CRD) is None, 60, "the kind is gone")
-    wait_for(lambda: not cluster.pods("old"), 60, "the pods of the gone job are collected")
     assert process.running
     restored()
     assert cluster.client.list(muster("trainingjobs")) == []
+    # While the kind is missing nobody can tell that the owner is gone: only now must they be swept.
+    wait_for(lambda: not cluster.pods("old"), 60, "the pods of the gone job are collected")
     cluster.submit(job("old", [role("worker", 16, segment=("nvlink", 16))]))
     one = cluster.wait_phase("old", "Running", timeout=90)
     assert one["status"]["attempt"] == 1

@@ -31,12 +31,12 @@ def _run(*, end: Phase = Phase.RUNNING, suspend: bool = False) -> Cluster:
         cluster.api.edit("uid-llm", suspend=False)
     if end is Phase.SUCCEEDED:
         cluster.lasts["llm"] = SECOND
-    assert cluster.run(
-        until=lambda: (
-            status["uid-llm"].status.phase is end and (end is not Phase.SUCCEEDED or not status["uid-llm"].status.live)
-        ),
-        within=60 * SECOND,
-    )
+
+    def ended() -> bool:
+        now = status["uid-llm"].status
+        return now.phase is end and (end is Phase.RUNNING or not now.live)
+
+    assert cluster.run(until=ended, within=60 * SECOND)
     return cluster
 
 
@@ -80,6 +80,14 @@ def test_a_history_that_keeps_the_invariants_passes(history: History) -> None:
 def test_s1_a_gang_started_before_all_its_pods_are_made_is_caught(history: History) -> None:
     missing = pods(history, "create")[1]
     assert "S1" in laws(history[:missing] + history[missing + 1 :])
+
+
+def test_s1_a_gang_started_while_a_pod_is_gone_again_is_caught_strictly(history: History) -> None:
+    starting, made = statuses(history, Phase.STARTING)[0], history[pods(history, "create")[0]]
+    gone = replace(made, verb="gone", by="user")
+    doctored = [*history[:starting], gone, history[starting]]
+    assert {v.law for v in Checker(strict=True).feed(doctored).violations} == {"S1"}
+    assert Checker(strict=True).feed(history).violations == []
 
 
 def test_s1_a_gate_opened_before_starting_is_caught(history: History) -> None:

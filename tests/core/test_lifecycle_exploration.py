@@ -202,7 +202,7 @@ def explore(jobs: list[Job], faults: int, only: str = "") -> Explored:
         api.put(Kind.NODE, node, "admin", "create")
     for job in jobs:
         api.apply(job)
-    first = State(api)
+    first = State(api, checker=Checker(strict=True))
     first.checker.feed(api.history)
     out = Explored()
     start = _key(first)
@@ -268,7 +268,7 @@ def small(name: str, **wishes: int) -> Job:
 
 RUNS: dict[str, Callable[[], Explored]] = {
     "one gang, any one fault": lambda: explore([small("llm")], 1),
-    "one gang, its user of many minds": lambda: explore([small("llm")], 3, "suspend"),
+    "one gang, its user of many minds": lambda: explore([small("llm")], 2, "suspend"),
     "one gang that fails twice": lambda: explore([small("llm")], 2, "fail"),
     "one gang with a deadline": lambda: explore([small("llm", active_deadline=100_000)], 0),
     "two gangs, room for one": lambda: explore([small("a"), small("b")], 0),

@@ -148,7 +148,7 @@ def test_a_pod_orphaned_on_purpose_is_a_strangers_from_then_on() -> None:
     assert world.inventory.overlaps(LLM.id) == ("a",)
 
 
-# --- Time in a stage ----------------------------------------------------------------------------------------------------
+# --- Time in a stage --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_the_time_of_a_status_is_that_of_its_last_change() -> None:
     assert world.written_at(LLM.id) == START + 9
 
 
-# --- Views and leaders --------------------------------------------------------------------------------------------------
+# --- Views and leaders ------------------------------------------------------------------------------------------------
 
 
 def test_a_view_counts_for_the_claims_it_contained_and_this_leader_alone() -> None:
@@ -207,7 +207,7 @@ def test_nothing_is_decided_before_every_kind_is_synced_and_this_process_leads()
     assert plan(world, START).transitions == ()
 
 
-# --- What is looked at again --------------------------------------------------------------------------------------------
+# --- What is looked at again ------------------------------------------------------------------------------------------
 
 
 def settled(*records: Record) -> World:
@@ -238,6 +238,14 @@ def test_what_concerns_a_placed_gang_puts_it_on_the_agenda(change: Change) -> No
     world.apply(change)
     assert LLM.id in world.agenda.due(START)
     assert LLM.id in world.take_touched()
+
+
+def test_a_stranger_that_grows_in_place_puts_a_placed_gang_on_the_agenda() -> None:
+    small = committed(job("llm", role(count=2, gpus=2)), Phase.PLACED, [("a", "b")])
+    stranger = pod(None, 0, Stage.RUNNING, "a", requests=asks(2))
+    world = settled(small, *admissions(small), stranger)
+    world.apply(Upsert(replace(stranger, rv=2, requests=asks(3)), START))
+    assert [t.cause for t in plan(world, START).transitions] == ["ClaimVoid"]
 
 
 @pytest.mark.parametrize(
@@ -277,7 +285,7 @@ def test_what_can_matter_to_the_waiting_makes_them_be_looked_at(change: Change) 
     assert world.waiting_stale
 
 
-# --- The laws on one large example --------------------------------------------------------------------------------------
+# --- The laws on one large example ------------------------------------------------------------------------------------
 
 
 def test_a_world_built_from_its_records_is_the_same() -> None:

@@ -171,6 +171,10 @@ class Storm:
                 yield lambda name=name: api.set_node(name, out_of_service=True)
             if not known.cordoned:
                 yield lambda name=name: api.set_node(name, cordoned=True)
+            if name not in api.rejecting:
+                yield self._bind(api.rejecting.add, name)
+            yield lambda name=name: api.set_node(name, labels=MACHINES["r1-n0"].labels)
+            yield lambda name=name: api.set_node(name, taints=(builders.taint("maintenance", "NoExecute"),))
         if not api.nodes:
             yield self._decide
 
@@ -180,13 +184,18 @@ class Storm:
             known = api.nodes.get(name)
             if known is None:
                 yield self._bind(self._comes_back, name)
-            elif known.cordoned or known.unready_since is not None or known.out_of_service:
+            elif replace(known, rv=0, uid="") != replace(MACHINES[name], rv=0, uid=""):
                 yield self._bind(self._is_well, name)
         for pod in [p for p in api.pods.values() if p.job is None]:
             yield lambda pod=pod: api.drop(Kind.POD, pod.id, "user")
+        for words in (api.refusing, api.unbindable, api.rejecting):
+            if words:
+                yield words.clear
 
     def _is_well(self, name: str) -> None:
-        self.api.set_node(name, unready_since=None, cordoned=False, out_of_service=False)
+        self.api.set_node(
+            name, unready_since=None, cordoned=False, out_of_service=False, labels=MACHINES[name].labels, taints=()
+        )
 
     def _round(self) -> None:
         """All that can be done now, in order."""
@@ -204,11 +213,14 @@ class Storm:
     def _users(self) -> Iterator[Action]:
         for choice in range(len(MENU)):
             yield self._bind(self._job, choice)
+        api = self.api
         for job in list(self.api.jobs.values()):
             if job.deleting:
                 continue
             if job.status.phase not in FINISHED:
                 yield lambda job=job: self.api.edit(job.id, suspend=not job.suspend)
+            yield lambda job=job: api.refusing.update({job.name: ("policy", "not like this")})
+            yield lambda job=job: api.unbindable.update({job.name: "too many volumes"})
             for propagation in ("background", "foreground", "orphan"):
                 yield lambda job=job, how=propagation: self.api.delete_job(job.id, how)
 
@@ -225,6 +237,8 @@ class Storm:
         api, operator = self.api, self.operator
         while self.late:
             self._arrives_late(0)
+        for words in (api.refusing, api.unbindable, api.rejecting):
+            words.clear()
         for name in MACHINES:
             if name not in api.nodes:
                 self._comes_back(name)

@@ -267,7 +267,7 @@ class CoreLane:
             self.cluster.run(within=QUIET)
             mine = [e for e in self.api.history[written:] if e.by.startswith("operator")]
             assert len(mine) == self.scenario.quiet, f"{self.scenario.name}: written while quiet: {mine}"
-        broken = Checker().feed(self.api.history).at_rest().violations
+        broken = Checker(strict=True).feed(self.api.history).at_rest().violations
         told = [str(v) for v in broken if v.law in (*self.scenario.always, "table")]
         assert not told, f"{self.scenario.name}: " + "; ".join(told)
 
@@ -348,9 +348,7 @@ class CoreLane:
         """`llm/3`, or `llm/driver/0`: the newest pod of that rank."""
         name, *role, rank = text.split("/")
         wanted = role[0] if role else self.jobs[name].roles[0].name
-        mine = [
-            p for p in self.api.pods.values() if (p.job, p.role, p.rank) == (self.jobs[name].id, wanted, int(rank))
-        ]
+        mine = [p for p in self.api.pods.values() if (p.job, p.role, p.rank) == (self.jobs[name].id, wanted, int(rank))]
         return max(mine, key=lambda p: p.born or 0)
 
     def do_apply(self, names: str | list[str]) -> None:

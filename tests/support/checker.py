@@ -57,6 +57,8 @@ class Checker:
     """See the module."""
 
     violations: list[Violation] = field(default_factory=list)
+    strict: bool = False
+    """The operator knew everything at once: what it acted on is what was."""
     jobs: dict[str, Job] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -193,16 +195,24 @@ class Checker:
             self._broken("S1", f"{job.name}: started with {len(attempt.made)} of {len(wanted)} pods made")
         if by not in attempt.viewed:
             self._broken("S2", f"{job.name}: {by} started it without a consistent view since its claim")
+        here = {
+            (p.role or "", -1 if p.rank is None else p.rank)
+            for p in self.pods.values()
+            if p.job == job.id and p.born == job.status.attempt and not p.terminating
+        }
+        if self.strict and here != wanted:
+            self._broken("S1", f"{job.name}: started while {len(here)} of {len(wanted)} pods are there")
         for name in self._overfull(job):
-            self._broken("S2", f"{job.name}: two gangs with open gates claim more than {name} has")
+            self._broken("S2", f"{job.name}: with gangs whose gates are open it claims more than {name} has")
 
     def _overfull(self, job: Job) -> list[str]:
-        """Nodes of this gang on which the gangs whose gates are open claim more than there is."""
+        """Nodes of this gang on which the gangs whose gates are open (strictly: all live ones) claim more than there
+        is."""
         taken: dict[str, dict[str, int]] = {}
         mine = _load(job)
         for other in self.live.values():
             attempt = self.attempts[other.id, other.status.attempt]
-            if not attempt.started:
+            if not attempt.started and not self.strict:
                 continue
             for name, amounts in _load(other).items():
                 if name in mine:

@@ -125,7 +125,18 @@ class Api:
         """An independent copy without history and watchers."""
         other = Api.__new__(Api)
         other.__dict__.update(self.__dict__)
-        for name in ("jobs", "pods", "nodes", "services", "quotas", "classes", "touched", "trouble", "unbindable"):
+        for name in (
+            "jobs",
+            "pods",
+            "nodes",
+            "services",
+            "quotas",
+            "classes",
+            "touched",
+            "trouble",
+            "unbindable",
+            "refusing",
+        ):
             setattr(other, name, dict(getattr(self, name)))
         other.rejecting = set(self.rejecting)
         other.history, other.watchers = [], []

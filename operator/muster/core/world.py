@@ -350,6 +350,8 @@ class World:
                 self.inventory.put_node(record)
                 if known is None or replace(known, rv=0) != replace(record, rv=0):
                     self._touch_node(record.name)
+                if known is None or known.labels != record.labels:
+                    self._touch_placed()
             case TopologySpec():
                 changed = replace(record, rv=0) != replace(self.topology, rv=0)
                 self.topology = record
@@ -385,9 +387,11 @@ class World:
         if pod.job is not None:
             self._pods_by_job.setdefault(pod.job, {})[pod.id] = seen
             self.agenda.touch(pod.job)
+            self._reclaim_deleted(pod.job)
         self.inventory.use(pod)
         where = pod.node or pod.pinned
-        if where is not None and (known is None or (known.pod.node or known.pod.pinned) != where):
+        held = None if known is None else (known.pod.node or known.pod.pinned, known.pod.requests)
+        if where is not None and held != (where, pod.requests):
             self._touch_node(where, but=pod.job)
 
     def _forget_owner(self, pod: Pod) -> None:
@@ -399,10 +403,22 @@ class World:
             if not pods:
                 del self._pods_by_job[pod.job]
         self.agenda.touch(pod.job)
+        self._reclaim_deleted(pod.job)
+
+    def _reclaim_deleted(self, uid: str) -> None:
+        entry = self._jobs.get(uid)
+        if entry is not None and entry.record.deleting:
+            self._reclaim(uid)
 
     def _touch_node(self, name: str, but: str | None = None) -> None:
         for uid in self._claims.jobs_on(name):
             if uid != but:
+                self.agenda.touch(uid)
+
+    def _touch_placed(self) -> None:
+        """The levels in use follow from the labels of all nodes, and with them whether a Placed gang may go on."""
+        for uid, entry in self._jobs.items():
+            if entry.now.status.phase is Phase.PLACED:
                 self.agenda.touch(uid)
 
     def _upsert_job(self, job: Job | Rejected, at: int) -> None:
@@ -450,6 +466,7 @@ class World:
                     del self.nodes[node.name]
                     self.inventory.drop_node(node.name)
                     self._touch_node(node.name)
+                    self._touch_placed()
             case Kind.TOPOLOGY:
                 if self.topology.uid == id_:
                     self.topology = AUTO
@@ -477,6 +494,8 @@ class World:
         placements, requests = [], []
         if entry is not None and isinstance(entry.record, Job):
             statuses = [entry.record.status] + ([entry.assumed.status] if entry.assumed else [])
+            if entry.record.deleting and all(s.pod.terminal for s in self.seen_pods_of(uid)):
+                statuses = []  # its claim ended with its last pod, whatever finalizer keeps the object
             placements = [s.placement for s in statuses if s.live and s.placement is not None]
             requests = [role.requests for role in self.shape(entry.record).roles] if placements else []
         for node in self._claims.put(uid, placements, requests):
