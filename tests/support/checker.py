@@ -320,7 +320,7 @@ class Checker:
         ]
 
     def _ungated(self, pod: Pod) -> None:
-        attempt = self.attempts.get((pod.job or "", pod.born or -1))
+        attempt = self.attempts.get((self.owners.get(pod.id, ""), pod.born or -1))
         if attempt is None or not attempt.started:
             self._broken("S1", f"{pod.name} left its gate before Starting was committed")
         for other in self._twins(pod):
