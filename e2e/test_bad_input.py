@@ -246,8 +246,8 @@ def test_what_admission_adds_is_counted(cluster: Cluster, watcher: Watcher, oper
     assert cluster.job("three")["status"]["attempt"] == 1
     assert {pod["spec"]["overhead"]["cpu"] for pod in cluster.pods("three")} == {"10"}
     assert len({pod["spec"]["nodeName"] for pod in cluster.pods("three")}) == 3
-    # The default goes away: what waits is asked about again. Whichever answer comes first takes the room, so only one of
-    # the two that wait is left.
+    # The default goes away: what waits is asked about again. Whichever answer comes first takes the room, so only one
+    # of the two that wait is left.
     cluster.delete_job("four")
     cluster.client.delete(core("limitranges", cluster.namespace, "given"))
     cluster.wait_phase("seven", "Running", timeout=60)
