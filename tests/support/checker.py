@@ -314,7 +314,7 @@ class Checker:
         return [
             other
             for other in (*self.pods.values(), *self.at_large.values())
-            if (other.job, other.role, other.rank) == (pod.job, pod.role, pod.rank)
+            if (self.owners.get(other.id), other.role, other.rank) == (self.owners.get(pod.id), pod.role, pod.rank)
             and other.id != pod.id
             and not other.terminal
         ]
