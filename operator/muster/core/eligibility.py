@@ -38,13 +38,15 @@ def tolerates(toleration: Toleration, taint: Taint) -> bool:
     """One toleration against one taint."""
     if toleration.effect and toleration.effect != taint.effect:
         return False
-    if toleration.key and toleration.key != taint.key:
+    if not toleration.key:
+        return toleration.operator == "Exists"
+    if toleration.key != taint.key:
         return False
     match toleration.operator:
         case "Exists":
             return True
         case "" | "Equal":
-            return toleration.key != "" and toleration.value == taint.value
+            return toleration.value == taint.value
         case "Lt" | "Gt":
             try:
                 ours, theirs = int(toleration.value), int(taint.value)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from muster.core.eligibility import HARD, describe, term_matches, tolerated
 from muster.core.inventory import CAUSES, HEALTH_TAINTS, Inventory
-from muster.core.model import Filter, Node, Requirement, Resources, Taint, Term, Toleration
+from muster.core.model import Filter, Node, Resources
 from muster.core.placement.tree import Ints, Tree
 
 Mask = npt.NDArray[np.bool_]
 NO_LIMIT = 1 << 40
-_HARD = ("NoSchedule", "NoExecute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,13 @@ def unfit(node: Node, filter_: Filter, healthy: bool = False) -> str:
     `healthy`: Kubernetes' own health taints do not count."""
     if any(node.labels.get(key) != value for key, value in filter_.selector):
         return "selector"
-    if not all(any(_term(term, node) for term in group) for group in filter_.affinity):
+    if not all(any(term_matches(term, node.labels, node.name) for term in group) for group in filter_.affinity):
         return "affinity"
     for taint in node.taints:
-        if taint.effect not in _HARD or (healthy and taint.key.startswith(HEALTH_TAINTS)):
+        if taint.effect not in HARD or (healthy and taint.key.startswith(HEALTH_TAINTS)):
             continue
-        if not any(_tolerates(t, taint) for t in filter_.tolerations):
-            value = f"={taint.value}" if taint.value else ""
-            return f"taint {taint.key}{value}:{taint.effect}"
+        if not tolerated(taint, filter_.tolerations):
+            return f"taint {describe(taint)}"
     return ""
 
 
@@ -105,51 +104,3 @@ def view(tree: Tree, inventory: Inventory, fit: Eligible, requests: Resources, n
             counts[resource] = short
         slots = np.minimum(slots, fits)
     return View(slots, tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))))
-
-
-def _term(term: Term, node: Node) -> bool:
-    return bool(term) and all(_holds(r, node) for r in term)
-
-
-def _holds(r: Requirement, node: Node) -> bool:
-    value = node.name if r.key == "metadata.name" else node.labels.get(r.key)
-    match r.operator:
-        case "In":
-            return value is not None and value in r.values
-        case "NotIn":
-            return value is None or value not in r.values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt":
-            have, want = _number(value), _number(r.values[0] if r.values else None)
-            if have is None or want is None:
-                return False
-            return have > want if r.operator == "Gt" else have < want
-        case _:
-            return False
-
-
-def _number(text: str | None) -> int | None:
-    try:
-        return None if text is None else int(text)
-    except ValueError:
-        return None
-
-
-def _tolerates(t: Toleration, taint: Taint) -> bool:
-    if t.effect and t.effect != taint.effect:
-        return False
-    if not t.key:
-        return t.operator == "Exists"
-    if t.key != taint.key:
-        return False
-    if t.operator == "Exists":
-        return True
-    if t.operator in ("", "Equal"):
-        return t.value == taint.value
-    have, want = _number(taint.value), _number(t.value)
-    if have is None or want is None:
-        return False
-    return have < want if t.operator == "Lt" else have > want if t.operator == "Gt" else False
