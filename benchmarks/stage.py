@@ -27,6 +27,12 @@ NAMESPACE = "bench"
 CREATE_WORKERS = 32
 
 
+QUIET = 5.0
+"""Seconds without a write to any node after which the stage is set;"""
+QUIET_AT_MOST = 600.0
+"""seconds after which it never will be."""
+
+
 class Stage:
     """One control plane with `racks`; node lifecycle off and no kubelets, so a pod's story ends when it is bound."""
 
@@ -46,7 +52,20 @@ class Stage:
         create(self.client, self.racks)
         account = core("serviceaccounts", NAMESPACE, "default")
         wait_for(lambda: self.client.find(account), 20, "the namespace has its service account")
-        time.sleep(2.0)  # the scheduler has seen the last node by then
+        self._settle()
+
+    def _settle(self) -> None:
+        """Wait until nobody writes nodes any more: kube-controller-manager annotates each new one, which for thousands
+        of nodes takes a minute and half a core, and would fall on whoever is measured first."""
+        before: set[str] = set()
+        deadline = time.monotonic() + QUIET_AT_MOST
+        while time.monotonic() < deadline:
+            time.sleep(QUIET)
+            now = {node["metadata"]["resourceVersion"] for node in self.client.list(core("nodes"))}
+            if now == before:
+                return
+            before = now
+        raise TimeoutError(f"nodes were still written to after {QUIET_AT_MOST:.0f} s")
 
     def close(self) -> None:
         """End the control plane."""

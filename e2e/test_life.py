@@ -20,7 +20,7 @@ from e2e.client import ApiError, Object, concurrently, core, group, muster, wait
 from e2e.harness import ROOT, Cluster, Operators
 from e2e.jobs import fake, job, role
 from e2e.manifests import apply, documents
-from e2e.nodes import CLIQUE, GPU, LEAF, SPINE, Racks
+from e2e.nodes import CLIQUE, GPU, HOSTNAME, LEAF, SPINE, Racks
 from e2e.process import Process
 from e2e.watcher import Watcher
 
@@ -646,3 +646,60 @@ def foreign_pod(namespace: str) -> Object:
     container = {"name": "c", "image": "x", "resources": {"limits": {GPU: "4"}}}
     meta = {"name": "alien", "namespace": namespace, "labels": dict(labels)}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]}}
+
+
+def test_pods_go_where_the_volume_behind_their_claim_is(cluster: Cluster, muster_process: Process) -> None:
+    """A volume of rack 1, bound before; unbound by then the claim would hold nobody back."""
+    racks = Racks(2, 4)
+    cluster.add_nodes(racks)
+    volume = f"{cluster.namespace}-data"[:60]
+    here = {"key": HOSTNAME, "operator": "In", "values": racks.rack(1)}
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "by-hand",
+        "local": {"path": "/data"},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
+        "claimRef": {"namespace": cluster.namespace, "name": "data"},
+    }
+    volumes, claims = core("persistentvolumes"), core("persistentvolumeclaims", cluster.namespace)
+    of = {"apiVersion": "v1"}
+    cluster.client.post(volumes, of | {"kind": "PersistentVolume", "metadata": {"name": volume}, "spec": spec})
+    try:
+        asked = {"accessModes": ["ReadWriteMany"], "storageClassName": "by-hand", "volumeName": volume}
+        asked |= {"resources": {"requests": {"storage": "1Gi"}}}
+        claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": asked}
+        cluster.client.post(claims, of | claim)
+        mounted = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}
+        cluster.submit(job("reads", [role(replicas=3, pod=mounted)]))
+        cluster.wait_phase("reads", "Running")
+        assert {pod["spec"]["nodeName"] for pod in cluster.pods("reads")} <= set(racks.rack(1))
+        cluster.submit(job("too-many", [role(replicas=5, pod=mounted)]))
+        waits(cluster, "too-many", "Unsatisfiable")
+    finally:
+        cluster.delete_job("reads")
+        cluster.client.send("DELETE", core("persistentvolumes", name=volume))
+
+
+def test_a_relabel_of_a_running_gang_is_told_and_changes_nothing_else(
+    cluster: Cluster, muster_process: Process
+) -> None:
+    names = cluster.add_nodes(Racks(1, 4))
+    cluster.submit(job("gang", [role(replicas=4, topology={"required": {"level": "nvlink"}})]))
+    before = cluster.wait_phase("gang", "Running")["status"]
+
+    def told() -> Object | None:
+        found = [c for c in cluster.job("gang")["status"]["conditions"] if c["type"] == "TopologyChanged"]
+        return found[0] if found else None
+
+    node = core("nodes", name=names[3])
+    own = cluster.client.get(node)["metadata"]["labels"][CLIQUE]
+    cluster.client.patch(node, {"metadata": {"labels": {CLIQUE: "another"}}})
+    condition = wait_for(told, 20, "the condition says so")
+    assert condition is not None
+    assert "nvlink" in condition["message"]
+    cluster.client.patch(node, {"metadata": {"labels": {CLIQUE: own}}})
+    wait_for(lambda: told() is None, 20, "it keeps its constraint again")
+    after = cluster.job("gang")["status"]
+    assert (after["phase"], after["attempt"]) == ("Running", before["attempt"])
+    assert after["placement"] == before["placement"]

@@ -20,7 +20,7 @@ from typing import Any
 from muster import logs
 from muster.core.model import Change, Kind, Leading, Synced
 from muster.core.world import World
-from muster.feeds import SOURCES, AdmissionInputs, Door, Lists, OwnKinds, Source
+from muster.feeds import SOURCES, Door, Lists, OwnKinds, Source, inputs
 from muster.handlers import KopfFeed
 from muster.kube import paths
 from muster.kube.backoff import Backoff
@@ -145,9 +145,12 @@ class App:
         watched = [kind for kind in SOURCES if ports.kopf is None or kind not in OWN]
         self._reflectors = {kind: self._reflect(reader, kind, SOURCES[kind], self.door.put) for kind in watched}
         self._inputs = [
-            self._reflect(reader, Kind.CHILD, Source(path, inputs), inputs.sink)
-            for path in (paths.limit_ranges(), paths.runtime_classes())
-            for inputs in (AdmissionInputs(self.door),)
+            self._reflect(reader, Kind.CHILD, Source(path, followed), followed.sink)
+            for path, followed in (
+                (paths.limit_ranges(), inputs.rules(self.door)),
+                (paths.runtime_classes(), inputs.rules(self.door)),
+                (paths.volume_claims(), inputs.volume_claims(self.door)),
+            )
         ]
         self._kopf = self._kopf_feed(ports.kopf) if ports.kopf is not None else None
         telemetry.watch_world(self.world, self._lag)

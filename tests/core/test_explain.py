@@ -118,6 +118,10 @@ WAITING = Waiting(Verdict(Reason.FRAGMENTED), "not in the required shape", START
 SAID: dict[Row, tuple[Committed, Announcement | None]] = {
     Row.RELEASED: (replace(ON, phase=Phase.SUCCEEDED), None),
     Row.COUNTED: (replace(ON, phase=Phase.RUNNING), None),
+    Row.RELABELLED: (
+        replace(ON, phase=Phase.RUNNING, relabelled="the ranks are spread"),
+        Announcement("TopologyChanged", "the ranks are spread", warning=True),
+    ),
     Row.DEADLINE: (FAILED, Announcement("Failed", "failed 11 times in a row", warning=True)),
     Row.EXHAUSTED: (FAILED, Announcement("Failed", "failed 11 times in a row", warning=True)),
     Row.SUCCEEDED: (

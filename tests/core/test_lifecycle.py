@@ -4,9 +4,22 @@ test_lifecycle_exploration."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from tests.support.builders import START, committed, job, pod, role
+from tests.support.builders import (
+    START,
+    admissions,
+    changes,
+    committed,
+    gang,
+    job,
+    node,
+    pod,
+    priority_class,
+    role,
+    topology,
+)
 
 from muster.core.lifecycle import Row, backoff, jitter, last_failure, placed, step, waits, whole_seconds
 from muster.core.model import (
@@ -19,18 +32,17 @@ from muster.core.model import (
     Phase,
     Pod,
     Reason,
-    RoleCount,
     Stage,
     StartFailures,
     Stopping,
     Verdict,
     Waiting,
 )
-from muster.core.observe import Seen
+from muster.core.observe import Seen, observe
+from muster.core.world import World
 
 LLM = job("llm", role(count=2))
 ON = [("a", "b")]
-COUNTS = (RoleCount("worker", 2, 1, 0, 1),)
 
 
 def taken(of: Job, seen: Seen, now: int = START) -> tuple[Row, Committed]:
@@ -157,13 +169,50 @@ def test_stopping_ends_only_when_no_pod_holds_anything() -> None:
     assert taken(replace(of, suspend=True), Seen(holding=0))[1].phase is Phase.SUSPENDED
 
 
-def test_counts_are_written_once_a_second_and_the_large_ones_every_five() -> None:
-    of = committed(LLM, Phase.RUNNING, ON)
-    few, many = (Seen(pods=pods, counts=COUNTS, written_at=START) for pods in (2, 1001))
-    assert step(of, few, START + 999) is None
-    assert taken(of, few, START + 1000)[1].counts == COUNTS
-    assert step(of, many, START + 4999) is None
-    assert taken(of, many, START + 5000)[0] is Row.COUNTED
+@pytest.mark.parametrize(
+    ("phase", "pods", "after"),
+    [(Phase.RUNNING, 2, 1_000), (Phase.RUNNING, 1001, 5_000), (Phase.STARTING, 2, 5_000), (Phase.PLACED, 2, None)],
+)
+def test_counts_are_written_once_a_second_the_large_and_the_starting_ones_every_five(
+    phase: Phase, pods: int, after: int | None
+) -> None:
+    nodes = [tuple(f"n{i}" for i in range(pods))]
+    of = committed(job("llm", role(count=pods, gpus=4)), phase, nodes)
+    made = gang(of, Stage.RUNNING if phase is Phase.RUNNING else Stage.GATED)
+    records = (topology(), *(node(name) for name in nodes[0]), of, *made, *admissions(of), priority_class())
+    world = World.of(changes(*records))
+    for later in (0, 999, 1_000, 4_999, 5_000):
+        seen = observe(world, of, START + later)
+        assert seen.count_due is (after is not None and later >= after), later
+        if seen.count_due:
+            row, status = taken(of, seen, START + later)
+            assert (row, status.counts) == (Row.COUNTED, seen.counts)
+        elif after is not None:
+            assert seen.wake is not None
+            assert seen.wake <= START + after
+
+
+def test_a_pod_that_was_collected_holds_its_machine_until_that_is_off_or_had_its_time() -> None:
+    of = committed(LLM, Phase.STOPPING, [("a", "b")], stopping=Stopping("Disrupted", ""))
+    after = of.policy.unreachable_after
+
+    def holding(at: int, *, collected: bool = True, **state: Any) -> int:
+        ended = pod(of, 0, Stage.FAILED, "a", collected=collected)
+        world = World.of(changes(topology(), node("a", **state), node("b"), of, ended, *admissions(of)))
+        return observe(world, of, START + at).holding
+
+    assert holding(0, unready_since=START) == 1
+    assert holding(after - 1, unready_since=START) == 1
+    assert holding(after, unready_since=START) == 0
+    assert holding(0, unready_since=START, collected=False) == 0
+    assert holding(0, unready_since=START, out_of_service=True) == 0
+    assert holding(0) == 0
+
+
+def test_suspending_a_waiting_job_ends_its_back_off() -> None:
+    of = committed(LLM, Phase.PENDING, not_before=START + 60_000)
+    row, status = taken(replace(of, suspend=True), Seen())
+    assert (row, status.phase, status.not_before) == (Row.SUSPENDED, Phase.SUSPENDED, None)
 
 
 def test_failures_are_told_earliest_first_those_within_ten_seconds_and_eight_at_most() -> None:

@@ -26,6 +26,7 @@ ROOM = {Reason.INSUFFICIENT_CAPACITY, Reason.UNSATISFIABLE, Reason.FRAGMENTED}
 SLOW = "slow"
 """Time passes while somebody has something to do: a fault."""
 NODES = ("r0-n0", "r0-n1")
+RACK = builders.label("nvlink")
 
 
 @dataclass(slots=True)
@@ -76,6 +77,7 @@ def _key(state: State) -> Hashable:
             s.not_before is not None and s.not_before > now,
             s.placement.nodes if s.placement else None,
             s.counts,
+            bool(s.relabelled),
             (job.id, s.attempt) in state.viewed,
         )
 
@@ -87,7 +89,9 @@ def _key(state: State) -> Hashable:
         )
         for p in api.pods.values()
     )
-    nodes = frozenset((n.name, n.cordoned, n.out_of_service, n.unready_since is not None) for n in api.nodes.values())
+    nodes = frozenset(
+        (n.name, n.labels[RACK], n.cordoned, n.out_of_service, n.unready_since is not None) for n in api.nodes.values()
+    )
     return (
         frozenset(of(job) for job in api.jobs.values()),
         pods,
@@ -174,6 +178,9 @@ def _faults(state: State) -> Iterator[tuple[str, State]]:
         well = api.nodes[name].unready_since is not None
         since = None if well else api.now
         yield "node state", state.after(lambda api, name=name, since=since: api.set_node(name, unready_since=since))
+        rack = "r9" if api.nodes[name].labels[RACK] == "r0" else "r0"
+        labels = {**api.nodes[name].labels, RACK: rack}
+        yield "relabel", state.after(lambda api, name=name, labels=labels: api.set_node(name, labels=labels))
         if not any(p.job is None for p in api.pods.values()):
             yield "squatter", state.after(lambda api, name=name: api.foreign("squatter", name, asks(1)))
         if name not in api.rejecting:
@@ -260,9 +267,11 @@ def dead_ends(explored: Explored) -> list[State]:
     return [state for key, state in explored.states.items() if key not in good]
 
 
-def small(name: str, **wishes: int) -> Job:
+def small(name: str, *, required: str | None = None, **wishes: int) -> Job:
     return builders.job(
-        name, role(count=2, gpus=1), **({"max_restarts": 1, "max_disruptions": 1, "retain_attempts": 0} | wishes)
+        name,
+        role(count=2, gpus=1, required=required),
+        **({"max_restarts": 1, "max_disruptions": 1, "retain_attempts": 0} | wishes),
     )
 
 
@@ -271,6 +280,7 @@ RUNS: dict[str, Callable[[], Explored]] = {
     "one gang, its user of many minds": lambda: explore([small("llm")], 2, "suspend"),
     "one gang that fails twice": lambda: explore([small("llm")], 2, "fail"),
     "one gang with a deadline": lambda: explore([small("llm", active_deadline=100_000)], 0),
+    "one gang that is relabelled and back": lambda: explore([small("llm", required="nvlink")], 2, "relabel"),
     "two gangs, room for one": lambda: explore([small("a"), small("b")], 0),
 }
 

@@ -136,6 +136,24 @@ def test_a_job_without_admission_or_with_pods_of_an_earlier_attempt_is_not_place
     assert causes(plan(world, START)) == {"late": "Placed"}
 
 
+def test_a_placed_job_that_is_being_deleted_holds_up_no_quota() -> None:
+    roomy = Quota("default", "q", "q", 1, (("pods", 9),), (("pods", 0),))
+    leaving = replace(committed(gang("leaving"), Phase.PLACED, [("a",)]), deleting=True)
+    assert causes(plan(world_of(roomy, leaving, gang("next")), START)) == {"next": "Placed"}
+
+
+def test_nobody_takes_the_room_of_an_older_job_whose_dry_run_is_asked_anew() -> None:
+    old, young = gang("old", 2, created=START), gang("young", created=START + 1)
+    old = replace(old, roles=(replace(old.roles[0], template="asked anew"),))
+    world = World()
+    for change in changes(*NODES, old, young, *admissions(young)):
+        world.apply(change)
+    assert causes(plan(world, START)) == {"young": "Waiting"}
+    for admission in admissions(old):
+        world.apply(Upsert(admission, START))
+    assert causes(plan(world, START)) == {"old": "Placed", "young": "Waiting"}
+
+
 def test_a_job_that_is_not_understood_says_why() -> None:
     bad = Rejected("uid-bad", "default", "bad", 1, 1, "spec.roles[0].replicas", "must be positive", Committed())
     (told,) = plan(world_of(bad), START).transitions

@@ -140,6 +140,16 @@ def test_a_claim_follows_what_admission_says_the_pods_request() -> None:
     assert free(world, "a") == 1
 
 
+def test_a_volume_claim_that_changed_outdates_only_the_dry_runs_of_pods_that_mount_it() -> None:
+    (written,) = admissions(LLM)
+    world = settled(LLM, replace(written, claims=("data",)))
+    for claim in ("other", "data"):
+        assert world.admission("default", written.template) is not None
+        world.apply(Readmit("default", claim))
+    assert world.admission("default", written.template) is None
+    assert LLM.id in world.take_touched()
+
+
 def test_a_pod_orphaned_on_purpose_is_a_strangers_from_then_on() -> None:
     mine = pod(PLACED, 0, Stage.RUNNING, "a")
     world = world_of(PLACED, mine)

@@ -21,7 +21,7 @@ from muster.core.model import (
     TopologySpec,
     Upsert,
 )
-from muster.feeds import AdmissionInputs, Door
+from muster.feeds import Door, inputs
 
 NODE = Node("n", "u", 5, {}, (("cpu", 1),))
 TOPOLOGY = TopologySpec("default", "t", 5, 1, "Auto")
@@ -103,23 +103,41 @@ def test_what_only_an_answer_showed_is_looked_for() -> None:
     assert door.overdue(60_000) == set()
 
 
+def test_only_a_claim_that_is_bound_otherwise_asks_admission_again(world: World) -> None:
+    def said(rv: int, volume: str) -> bytes:
+        meta = {"name": "data", "namespace": "ns", "uid": "u", "resourceVersion": str(rv)}
+        return json.dumps({"type": "MODIFIED", "object": {"metadata": meta, "spec": {"volumeName": volume}}}).encode()
+
+    followed = inputs.volume_claims(world.door)
+    followed.sink(Synced(Kind.CHILD))
+    for rv, volume in ((1, ""), (2, ""), (3, "pv"), (4, "pv"), (3, "older")):
+        event = followed.event(said(rv, volume))
+        assert event.record is not None
+        followed.sink(Upsert(event.record, 0))
+    assert world.changes == [Readmit("ns", "data")] * 2
+    followed.sink(Gone(Kind.CHILD, "u", 0))
+    assert world.changes == [Readmit("ns", "data")] * 3
+
+
 def test_a_changed_limit_range_asks_admission_again(world: World) -> None:
     def obj(rv: int) -> dict[str, object]:
         return {"metadata": {"name": "l", "namespace": "ns", "uid": "u", "resourceVersion": str(rv)}}
 
-    inputs = AdmissionInputs(world.door)
-    page = inputs.page(json.dumps({"metadata": {"resourceVersion": "9", "continue": "x"}, "items": [obj(3)]}).encode())
+    followed = inputs.rules(world.door)
+    page = followed.page(
+        json.dumps({"metadata": {"resourceVersion": "9", "continue": "x"}, "items": [obj(3)]}).encode()
+    )
     assert (page.rv, page.next, page.ids) == ("9", "x", ("u",))
     for record in page.records:
-        inputs.sink(Upsert(record, 0))
-    inputs.sink(Synced(Kind.CHILD))
+        followed.sink(Upsert(record, 0))
+    followed.sink(Synced(Kind.CHILD))
     assert world.changes == []
     for rv in (3, 4):
-        event = inputs.event(json.dumps({"type": "MODIFIED", "object": obj(rv)}).encode())
+        event = followed.event(json.dumps({"type": "MODIFIED", "object": obj(rv)}).encode())
         assert event.record is not None
-        inputs.sink(Upsert(event.record, 0))
-    inputs.sink(Gone(Kind.CHILD, "u", 0))
+        followed.sink(Upsert(event.record, 0))
+    followed.sink(Gone(Kind.CHILD, "u", 0))
     assert world.changes == [Readmit("ns"), Readmit("ns")]
-    error = inputs.event(b'{"type":"ERROR","object":{"kind":"Status","code":410,"message":"old"}}')
+    error = followed.event(b'{"type":"ERROR","object":{"kind":"Status","code":410,"message":"old"}}')
     assert error.status is not None
     assert error.status.code == 410

@@ -180,6 +180,7 @@ FACTS: dict[str, Callable[[Job], Any]] = {
     "disruptions": lambda job: job.status.disruptions,
     "startFailures": lambda job: job.status.start_failures.count,
     "live": lambda job: job.status.live,
+    "relabelled": lambda job: bool(job.status.relabelled),
     "reason": lambda job: job.status.waiting.verdict.reason.value if job.status.waiting else None,
     "failure": lambda job: job.status.last_failure.reason if job.status.last_failure else None,
     "running": lambda job: sum(count.running for count in job.status.counts),

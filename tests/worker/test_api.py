@@ -10,7 +10,18 @@ from tests.support import builders as b
 from tests.support.faketransport import FakeTransport, missing, ok, plain, virtual
 
 from muster.core.duties import Orphan
-from muster.core.model import CreatePod, Job, Kind, Nominate, Phase, TopologyStatus, Transition, Ungate
+from muster.core.model import (
+    Admit,
+    CreatePod,
+    Job,
+    Kind,
+    Nominate,
+    Phase,
+    Requirement,
+    TopologyStatus,
+    Transition,
+    Ungate,
+)
 from muster.kube import parse
 from muster.kube.client import Client
 from muster.kube.errors import Answer, ApiError
@@ -79,6 +90,23 @@ async def test_a_pod_is_created_where_it_was_placed() -> None:
     with pytest.raises(ValueError, match="does not follow"):
         await api(t).create_pod(scene, CreatePod(0, 1, "n7", 1))
     assert len(t.requests) == 1
+
+
+@virtual
+async def test_a_dry_run_is_narrowed_by_the_volumes_behind_its_claims() -> None:
+    claims = "/api/v1/namespaces/default/persistentvolumeclaims"
+    volumes = [{"persistentVolumeClaim": {"claimName": name}} for name in ("bound", "free", "none", "bound")]
+    admitted = {**POD, "spec": {"containers": [], "volumes": [*volumes, {"emptyDir": {}}]}}
+    zone = {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}
+    volume = {"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [zone]}}}}
+    t = FakeTransport().answer("POST", PODS, ok(admitted, 201))
+    t.answer("GET", f"{claims}/bound", ok({"spec": {"volumeName": "pv"}})).answer(
+        "GET", f"{claims}/free", ok({"spec": {}})
+    )
+    t.answer("GET", f"{claims}/none", missing("none")).answer("GET", "/api/v1/persistentvolumes/pv", ok(volume))
+    admission = await api(t).admit(Scene(job(), b.topology(), {}), Admit(0, "t"), b.START)
+    assert admission.claims == ("bound", "free", "none")
+    assert admission.filter.affinity == (((Requirement("zone", "In", ("a",)),),),)
 
 
 @virtual

@@ -79,6 +79,8 @@ def _fragmented(facts: dict[str, int | str]) -> str:
     said = f"{facts.get('free')} slots are free for {facts.get('pods')} pods, but not in the required shape"
     if facts.get("domain"):
         said += f"; {facts.get('level')} {facts['domain']} comes nearest and lacks {facts.get('lacks')}"
+    elif facts.get("level"):
+        said += f"; no {facts['level']} has room for all of its roles"
     if facts.get("largest") is not None:
         said += f"; the largest gang of this shape that fits now has {facts['largest']} pods"
     return said
@@ -131,6 +133,9 @@ def announce(job: Job | Rejected, transition: Transition) -> Announcement | None
             return Announcement("Resumed", "back in the queue")
         case Row.SUSPENDED:
             return Announcement("Suspended", "spec.suspend is true")
+        case Row.RELABELLED:
+            message = status.relabelled or "by today's labels the gang keeps its hard constraints again"
+            return Announcement("TopologyChanged", message, warning=bool(status.relabelled))
         case Row.WAITS if status.waiting is not None:
             old = job.status.waiting
             if old is not None and old.verdict.reason is status.waiting.verdict.reason:

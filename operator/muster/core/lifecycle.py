@@ -34,8 +34,6 @@ from muster.core.model import (
 )
 from muster.core.observe import Seen
 
-COUNT_INTERVAL = 1_000
-"""Counts in status are written at most this often (ms) a job, five times less often above 1,000 pods."""
 WAITING_INTERVAL = 60_000
 """A waiting message whose reason stays is rewritten at most this often (ms)."""
 CREATE_SILENCE = "unknown"
@@ -65,6 +63,7 @@ class Row(Enum):
     SUSPENDED = "Suspended"
     PLACED = "Placed"
     WAITS = "Waiting"
+    RELABELLED = "TopologyChanged"
     COUNTED = "Counted"
 
 
@@ -146,12 +145,6 @@ def _may_start(s: Situation) -> bool:
     return seen.complete and seen.viewed and not seen.stale and not seen.terminating
 
 
-def _counts_differ(s: Situation) -> bool:
-    interval = COUNT_INTERVAL if s.seen.pods <= 1000 else 5 * COUNT_INTERVAL
-    due = s.now - s.seen.written_at >= interval
-    return due and s.seen.counts != s.status.counts
-
-
 # --- Edits ----------------------------------------------------------------------------------------------------------
 
 
@@ -164,6 +157,7 @@ def _move(s: Situation, phase: Phase, **edits: object) -> Committed:
         phase_since=at if phase is not s.status.phase else s.status.phase_since,
         observed_generation=s.job.generation,
         counts=s.seen.counts,
+        relabelled=s.seen.relabelled,
     )
     return replace(status, **edits)  # type: ignore[arg-type]
 
@@ -358,11 +352,22 @@ TABLE: tuple[tuple[Row, frozenset[Phase], Condition, Edit], ...] = (
     (Row.OWN_FAILURE, _phases(P.RUNNING), _own_failure, _own),
     (Row.REQUEUED, _phases(P.STOPPING), lambda s: s.seen.holding == 0, _requeue),
     (Row.RESUMED, _phases(P.SUSPENDED), lambda s: not s.job.suspend, lambda s: _move(s, P.PENDING)),
-    (Row.SUSPENDED, _phases(P.PENDING), lambda s: s.job.suspend, lambda s: _move(s, P.SUSPENDED, waiting=None)),
+    (
+        Row.SUSPENDED,
+        _phases(P.PENDING),
+        lambda s: s.job.suspend,
+        lambda s: _move(s, P.SUSPENDED, waiting=None, not_before=None),
+    ),
+    (
+        Row.RELABELLED,
+        _phases(P.STARTING, P.RUNNING),
+        lambda s: s.seen.relabelled != s.status.relabelled,
+        lambda s: _move(s, s.status.phase),
+    ),
     (
         Row.COUNTED,
         frozenset(P) - _phases(P.PENDING),
-        lambda s: s.status.observed_generation != s.job.generation or _counts_differ(s),
+        lambda s: s.status.observed_generation != s.job.generation or s.seen.count_due,
         lambda s: _move(s, s.status.phase),
     ),
 )

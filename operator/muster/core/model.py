@@ -441,6 +441,8 @@ class Committed:
     """The earliest next attempt (status.waiting.nextAttemptTime)."""
     last_failure: LastFailure | None = None
     counts: tuple[RoleCount, ...] = ()
+    relabelled: str = ""
+    """Which hard constraint of the running gang today's labels break, in words; empty: none (S4)."""
     started: int | None = None
     finished: int | None = None
 
@@ -481,7 +483,7 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """A TrainingJob that the parser could not take: it stays Pending with this field and sentence. `status` is what it
-    had; its claim, if live, still counts."""
+    had. What its pods hold still counts; it makes no more of them, so nothing else of its claim is needed."""
 
     id: str
     namespace: str
@@ -581,6 +583,8 @@ class Admission:
     template: str
     requests: Resources = ()
     filter: Filter = Filter()
+    claims: tuple[str, ...] = ()
+    """The PersistentVolumeClaims that the pod mounts: the node affinity of the bound ones is part of `filter`."""
     refused: str = ""
     """Class of the refusal: quota, policy, invalid, rbac, namespace-terminating, too-large; empty when admitted."""
     message: str = ""
@@ -659,9 +663,11 @@ class Viewed:
 
 @dataclass(frozen=True, slots=True)
 class Readmit:
-    """What admission depends on has changed (LimitRange, RuntimeClass, volumes): ask again. namespace None: all."""
+    """What admission depends on has changed (LimitRange, RuntimeClass, a volume claim): ask again. namespace None: all;
+    `claim`: only for pods that mount this PersistentVolumeClaim of it."""
 
     namespace: str | None
+    claim: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,10 @@ from muster.core.model import (
 )
 from muster.core.world import SeenPod, World
 
+COUNT_INTERVAL = 1_000
+"""Counts in status are written at most this often (ms) a job, five times less often while it starts, and above"""
+MANY_PODS = 1_000
+"""so many pods."""
 READMIT_AFTER = 30_000
 """A refused dry run is asked again this long (ms) after the refusal."""
 
@@ -44,7 +48,7 @@ class Seen:
     pods: int = 0
     """Ranks of the placement."""
     holding: int = 0
-    """Pods of the job, of whatever attempt, that are not terminal."""
+    """Pods of the job, of whatever attempt, that have not stopped (S3)."""
     stale: bool = False
     """A pod of an earlier attempt is not terminal yet."""
     complete: bool = False
@@ -67,8 +71,11 @@ class Seen:
     succeeded: bool = False
     """The success policy is met."""
     finish_timeout: bool = False
+    relabelled: str = ""
+    """Which hard constraint today's labels break, in words; the gang goes on (S4)."""
     counts: tuple[RoleCount, ...] = ()
-    written_at: int = 0
+    count_due: bool = False
+    """The counts are to be told, though nothing else is."""
     wake: int | None = None
     """The soonest time (ms) from now on at which more may follow without any change."""
 
@@ -101,9 +108,9 @@ class _Claim:
 def observe(world: World, job: Job, now: int) -> Seen:
     """Look at the job's pods, its nodes and its claim."""
     status = job.status
-    seen = Seen(written_at=world.written_at(job.id))
+    seen = Seen()
     pods = list(world.seen_pods_of(job.id))
-    seen.holding = sum(1 for s in pods if not s.pod.terminal)
+    seen.holding = sum(1 for s in pods if not _stopped(world, job, s, seen, now))
     placement = status.placement
     if placement is not None:
         ranks = _by_rank(placement, pods)
@@ -120,6 +127,17 @@ def observe(world: World, job: Job, now: int) -> Seen:
             _judge(world, job, placement, ranks, seen, now)
     _deadlines(world, job, pods, seen, now)
     return seen
+
+
+def _stopped(world: World, job: Job, s: SeenPod, seen: Seen, now: int) -> bool:
+    """Whether nothing of the pod runs any more. That the pod garbage collector called a pod failed says nothing about
+    its containers: on a machine that is out of reach they count as running for as long as those of any other pod."""
+    if not s.pod.terminal:
+        return False
+    node = world.nodes.get(s.pod.node) if s.pod.collected and s.pod.node is not None else None
+    if node is None or node.out_of_service or node.unready_since is None:
+        return True
+    return seen.at(s.since + job.policy.unreachable_after, now)
 
 
 def _by_rank(placement: Placement, pods: Iterable[SeenPod]) -> list[list[SeenPod | None]]:
@@ -159,6 +177,7 @@ def _judge(
                 if s is not None and s.pod.terminal:  # somebody took the gate off
                     seen.start_failure = ("StartFailed", f"{_name(job, role, rank)} ended before the gang was started")
         return
+    seen.relabelled = _relabelled(world, job, placement)
     claim = _Claim(world, job)
     for role, pods in enumerate(ranks):
         for rank, s in enumerate(pods):
@@ -188,6 +207,18 @@ def _void(world: World, job: Job, placement: Placement) -> str | None:
     if taken:
         return f"others took the room on {taken[0]}" + (f" and {len(taken) - 1} more nodes" if len(taken) > 1 else "")
     return None
+
+
+def _relabelled(world: World, job: Job, placement: Placement) -> str:
+    """Which hard constraint of a gang that is under way today's labels break."""
+    problem = world.broken_by_labels(job, placement)
+    if problem is None:
+        return ""
+    role = problem.number("role")
+    return (
+        f"by today's labels the ranks{f' of {role}' if role else ''} are spread over more than one "
+        f"{problem.number('level')} against {problem.number('constraint')}; the next attempt goes by the new labels"
+    )
 
 
 def _judge_rank(
@@ -334,9 +365,10 @@ def _deadlines(world: World, job: Job, pods: Iterable[SeenPod], seen: Seen, now:
         seen.at(status.finished + job.policy.ttl, now)
     if status.not_before is not None:
         seen.at(status.not_before, now)
-    if seen.counts != status.counts and status.phase is not Phase.PENDING:
-        interval = 1_000 if seen.pods <= 1000 else 5_000
-        seen.at(seen.written_at + interval, now)
+    # While pods are being made the next transition is near, and tells the counts itself.
+    if seen.counts != status.counts and status.phase not in (Phase.PENDING, Phase.PLACED):
+        often = status.phase is not Phase.STARTING and seen.pods <= MANY_PODS
+        seen.count_due = seen.at(world.written_at(job.id) + (COUNT_INTERVAL if often else 5 * COUNT_INTERVAL), now)
 
 
 def _name(job: Job, role: int, rank: int) -> str:

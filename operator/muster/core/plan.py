@@ -10,6 +10,7 @@ from __future__ import annotations
 from muster.core import lifecycle
 from muster.core.claims import load_of
 from muster.core.explain import sentence
+from muster.core.inventory import Inventory
 from muster.core.model import Committed, Found, Job, Phase, Plan, Reason, Rejected, Shape, Transition, Verdict
 from muster.core.observe import observe
 from muster.core.policy import queueing
@@ -28,7 +29,7 @@ def plan(world: World, now: int, *, everything: bool = False) -> Plan:
     if not world.ready or world.term is None:
         return Plan(capacity=-1)
     planner = _Planner(world, now)
-    looked_at = {job.id for job in world.jobs()} if everything else world.agenda.due(now)
+    looked_at = {job.id for job in world.jobs()} if everything else world.due(now)
     for uid in sorted(looked_at):
         planner.look(uid)
     if everything or world.waiting_stale or planner.pending:
@@ -46,6 +47,7 @@ class _Planner:
         self._verdicts: list[tuple[str, Verdict]] = []
         self._wakes: dict[str, int | None] = {}
         self._errors: list[tuple[str, str]] = []
+        self._kept = 0
         self.pending = False
         """A job on the agenda is waiting."""
 
@@ -107,6 +109,7 @@ class _Planner:
         quotas = queueing.QuotaBook(world)
         blind = queueing.unknown_claims(world)
         refused: dict[Shape, Verdict] = {}
+        asking: list[Shape] = []
         for job in waiting:
             try:
                 held = queueing.held(world, job, now)
@@ -117,7 +120,12 @@ class _Planner:
                     held = queueing.Held(None)
                 if held is not None:
                     self._wait(job, held.verdict)
+                    if held.asking:
+                        asking.append(shape)
                     continue
+                if asking:  # room that those before it will have in a moment is not free for this one
+                    self._keep_room(inventory, asking)
+                    asking = []
                 answer: Found | Verdict = refused.get(shape) or world.solver.place(inventory, shape)
                 if isinstance(answer, Verdict):
                     refused[shape] = answer
@@ -131,6 +139,15 @@ class _Planner:
                     self._decide(job, lifecycle.Row.PLACED, status)
             except Exception as error:  # as above
                 self._fail(job.id, error)
+
+    def _keep_room(self, inventory: Inventory, shapes: list[Shape]) -> None:
+        """Take the room of gangs that would be placed were their pods admitted as they are written."""
+        for shape in shapes:
+            found = self._world.solver.place(inventory, shape)
+            if isinstance(found, Found):
+                self._kept += 1
+                load = load_of(found.nodes, [role.requests for role in shape.roles])
+                inventory.claim(f"\0{self._kept}", load)
 
     def _prefer(self, job: Job, found: Found) -> None:
         since = job.status.placeable_since

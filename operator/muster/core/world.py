@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from muster.core.agenda import Agenda
 from muster.core.claims import Claims
-from muster.core.inventory import Inventory
+from muster.core.inventory import Epoch, Inventory
 from muster.core.model import (
+    ACTIVE,
     Admission,
     Change,
     Child,
@@ -23,6 +24,7 @@ from muster.core.model import (
     Lost,
     Node,
     Phase,
+    Placement,
     Plan,
     Pod,
     PriorityClass,
@@ -39,6 +41,7 @@ from muster.core.model import (
     TopologyStatus,
     Transition,
     Upsert,
+    Verdict,
     Viewed,
 )
 from muster.core.placement import Solver
@@ -102,6 +105,11 @@ class World:
         self._synced: set[Kind] = set()
         self._claims = Claims(self.inventory)
         self._planned_capacity = -1
+        self._active: set[str] = set()
+        """The jobs with an attempt under way, as assumed."""
+        self._relabelled = False
+        """Labels changed since the last plan: whether hard constraints hold is to be judged again."""
+        self._by_labels: dict[str, tuple[Epoch, Placement, Verdict | None]] = {}
         self.inventory.set_topology(self.topology)
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -220,6 +228,14 @@ class World:
             )
         return Shape(tuple(roles), job.required, job.preferred)
 
+    def broken_by_labels(self, job: Job, placement: Placement) -> Verdict | None:
+        """The hard constraint that this placement breaks by today's labels, if any; judged once an epoch."""
+        known = self._by_labels.get(job.id)
+        if known is None or known[0] is not self.inventory.epoch or known[1] is not placement:
+            problem = self.solver.keeps(self.inventory, self.shape(job), placement.nodes)
+            known = self._by_labels[job.id] = (self.inventory.epoch, placement, problem)
+        return known[2]
+
     def domains_of(self, node: str) -> dict[str, str]:
         """Level -> the value that names this node's domain there; levels it has no label for are left out."""
         known = self.nodes.get(node)
@@ -252,6 +268,10 @@ class World:
 
     # --- the agenda -------------------------------------------------------------------------------------------------
 
+    def due(self, now: int) -> set[str]:
+        """The jobs to look at: touched since they last were, past their deadline, or under way when labels changed."""
+        return self.agenda.due(now) | (self._active if self._relabelled else set())
+
     def settle(self, plan: Plan) -> None:
         """Note that `plan` was made and its transitions assumed: what it looked at is off the agenda until its deadline
         or its next change."""
@@ -259,6 +279,8 @@ class World:
         known = [(uid, at) for uid, at in plan.wakes if uid in self._jobs]
         self.agenda.settle(known, keep=assumed)
         self._planned_capacity = plan.capacity
+        if self.ready and self.leading:
+            self._relabelled = False
 
     def _touch_all(self) -> None:
         for uid in self._jobs:
@@ -308,8 +330,8 @@ class World:
                     if uid in self._jobs:
                         self._viewed.add((uid, attempt))
                         self.agenda.touch(uid)
-            case Readmit(namespace):
-                self._readmit(namespace)
+            case Readmit():
+                self._readmit(change)
             case Leading(term):
                 self.term = term
                 self._viewed.clear()
@@ -330,8 +352,16 @@ class World:
             del self._admissions[key]
         self._touch_all()
 
-    def _readmit(self, namespace: str | None) -> None:
-        for key in [k for k in self._admissions if namespace is None or k[0] == namespace]:
+    def _readmit(self, change: Readmit) -> None:
+        namespace = change.namespace
+        outdated = [
+            key
+            for key, admission in self._admissions.items()
+            if namespace in (None, key[0]) and (change.claim is None or change.claim in admission.claims)
+        ]
+        if change.claim is not None and not outdated:
+            return
+        for key in outdated:
             del self._admissions[key]
         for uid, entry in self._jobs.items():
             if namespace is None or entry.record.namespace == namespace:
@@ -351,7 +381,7 @@ class World:
                 if known is None or replace(known, rv=0) != replace(record, rv=0):
                     self._touch_node(record.name)
                 if known is None or known.labels != record.labels:
-                    self._touch_placed()
+                    self._relabelled = True
             case TopologySpec():
                 changed = replace(record, rv=0) != replace(self.topology, rv=0)
                 self.topology = record
@@ -415,12 +445,6 @@ class World:
             if uid != but:
                 self.agenda.touch(uid)
 
-    def _touch_placed(self) -> None:
-        """The levels in use follow from the labels of all nodes, and with them whether a Placed gang may go on."""
-        for uid, entry in self._jobs.items():
-            if entry.now.status.phase is Phase.PLACED:
-                self.agenda.touch(uid)
-
     def _upsert_job(self, job: Job | Rejected, at: int) -> None:
         entry = self._jobs.get(job.id)
         if entry is None:
@@ -458,6 +482,7 @@ class World:
                 if self._jobs.pop(id_, None) is not None:
                     self._reclaim(id_)
                     self._refusals.pop(id_, None)
+                    self._by_labels.pop(id_, None)
                     self._viewed = {v for v in self._viewed if v[0] != id_}
                     self.agenda.forget(id_)
                     self.verdict_counter += 1
@@ -466,7 +491,7 @@ class World:
                     del self.nodes[node.name]
                     self.inventory.drop_node(node.name)
                     self._touch_node(node.name)
-                    self._touch_placed()
+                    self._relabelled = True
             case Kind.TOPOLOGY:
                 if self.topology.uid == id_:
                     self.topology = AUTO
@@ -489,8 +514,13 @@ class World:
     # --- claims -----------------------------------------------------------------------------------------------------
 
     def _reclaim(self, uid: str) -> None:
-        """Make the job's claim what its acknowledged and its assumed status hold together."""
+        """Make the job's claim what its acknowledged and its assumed status hold together. Called whenever either
+        changes."""
         entry = self._jobs.get(uid)
+        if entry is not None and entry.now.status.phase in ACTIVE:
+            self._active.add(uid)
+        else:
+            self._active.discard(uid)
         placements, requests = [], []
         if entry is not None and isinstance(entry.record, Job):
             statuses = [entry.record.status] + ([entry.assumed.status] if entry.assumed else [])
@@ -548,6 +578,7 @@ class World:
             frozenset(self._viewed),
             frozenset(self._synced),
             self.agenda.fingerprint(),
+            self._relabelled,
             self._planned_capacity,
         )
 

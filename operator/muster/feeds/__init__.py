@@ -10,8 +10,7 @@ resourceVersions are compared as integers, which Kubernetes promises from 1.35 o
 """
 
 from muster.feeds.door import Door
-from muster.feeds.inputs import AdmissionInputs
 from muster.feeds.lists import Lists, OwnKinds
 from muster.feeds.sources import SOURCES, Source
 
-__all__ = ["SOURCES", "AdmissionInputs", "Door", "Lists", "OwnKinds", "Source"]
+__all__ = ["SOURCES", "Door", "Lists", "OwnKinds", "Source"]

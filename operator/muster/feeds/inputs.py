@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from muster.core.model import Change, Child, Gone, Readmit, Synced, Upsert
@@ -17,10 +19,15 @@ class _ObjectMeta(msgspec.Struct, rename="camel"):
     token: str = msgspec.field(name="continue", default="")
 
 
+class _Spec(msgspec.Struct, rename="camel"):
+    volume_name: str = ""
+
+
 class _Object(msgspec.Struct):
     """An object of any kind, or the Status of an ERROR event."""
 
     metadata: _ObjectMeta = msgspec.field(default_factory=_ObjectMeta)
+    spec: _Spec | None = None
     code: int = 0
     message: str = ""
 
@@ -36,21 +43,30 @@ class _Said(msgspec.Struct):
 
 
 class AdmissionInputs:
-    """LimitRanges and RuntimeClasses: nothing is known of them but that one changed, which makes what the dry runs
-    answered out of date. A `Decoder` and the sink of its reflector in one; a Child without a job stands for an object.
+    """Objects of one kind of which nothing needs to be known but that one changed, which makes what the dry runs
+    answered out of date. A `Decoder` and the sink of its reflector in one; a Child stands for an object, in place of a
+    job with what of the object matters.
+
+    `matters` is what of an object has to differ for a change to count; `outdated` says what is to be asked again.
     """
 
-    def __init__(self, door: Door) -> None:
+    def __init__(
+        self,
+        door: Door,
+        matters: Callable[[_Object], str],
+        outdated: Callable[[str, str], Readmit],
+    ) -> None:
         self._door = door
-        self._held: dict[str, tuple[str, int]] = {}
+        self._matters = matters
+        self._outdated = outdated
+        self._held: dict[str, Child] = {}
         self._synced = False
 
     def page(self, data: bytes) -> Page:
         """See Decoder."""
         read = msgspec.json.decode(data, type=_Objects)
-        metas = [item.metadata for item in read.items or ()]
-        records = tuple(map(self._record, metas))
-        return Page(records, tuple(m.uid for m in metas), read.metadata.resource_version, read.metadata.token)
+        records = tuple(map(self._record, read.items or ()))
+        return Page(records, tuple(r.id for r in records), read.metadata.resource_version, read.metadata.token)
 
     def event(self, line: bytes) -> Event:
         """See Decoder."""
@@ -58,25 +74,40 @@ class AdmissionInputs:
         meta = read.object.metadata
         if read.type == "ERROR":
             return Event("ERROR", None, "", "", Status(read.object.code, message=read.object.message))
-        return Event(read.type, self._record(meta) if meta.uid else None, meta.uid, meta.resource_version)
+        return Event(read.type, self._record(read.object) if meta.uid else None, meta.uid, meta.resource_version)
 
     def sink(self, change: Change) -> None:
         """What the reflector calls; passes on only Readmit, and none for the first list."""
         match change:
             case Upsert(Child() as seen):
                 before = self._held.get(seen.id)
-                self._held[seen.id] = (seen.namespace, seen.rv)
-                if self._synced and (before is None or before[1] < seen.rv):
-                    self._door.put(Readmit(seen.namespace or None))
+                if before is not None and before.rv >= seen.rv:
+                    return
+                self._held[seen.id] = seen
+                if self._synced and (before is None or before.job != seen.job):
+                    self._door.put(self._outdated(seen.namespace, seen.name))
             case Gone(_, id_):
-                namespace, _ = self._held.pop(id_, ("", 0))
-                self._door.put(Readmit(namespace or None))
+                gone = self._held.pop(id_, None)
+                if gone is not None:
+                    self._door.put(self._outdated(gone.namespace, gone.name))
             case Synced():
                 self._synced = True
             case _:
                 pass
 
-    @staticmethod
-    def _record(meta: _ObjectMeta) -> Child:
+    def _record(self, item: _Object) -> Child:
+        meta = item.metadata
         rv = int(meta.resource_version) if meta.resource_version.isdecimal() else 0
-        return Child(meta.uid, meta.namespace, meta.name, rv, job="")
+        return Child(meta.uid, meta.namespace, meta.name, rv, job=self._matters(item))
+
+
+def rules(door: Door) -> AdmissionInputs:
+    """LimitRanges, or RuntimeClasses: whatever changes of one, all pods of its namespace or cluster may differ."""
+    return AdmissionInputs(
+        door, lambda item: item.metadata.resource_version, lambda namespace, _: Readmit(namespace or None)
+    )
+
+
+def volume_claims(door: Door) -> AdmissionInputs:
+    """PersistentVolumeClaims: which volume one is bound to matters to the pods that mount it."""
+    return AdmissionInputs(door, lambda item: item.spec.volume_name if item.spec else "", Readmit)

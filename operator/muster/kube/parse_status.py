@@ -52,10 +52,19 @@ def committed_from(status: Any) -> Committed:
         waiting=_waiting(s.get("waiting")),
         not_before=time(s.get("nextAttemptTime")),
         last_failure=_last_failure(s.get("lastFailure")),
+        relabelled=_true_condition(s, "TopologyChanged"),
         counts=tuple(_count(mapping(role)) for role in items(s.get("roles"))),
         started=time(s.get("startTime")),
         finished=time(s.get("completionTime")),
     )
+
+
+def _true_condition(status: Any, kind: str) -> str:
+    """The message of a condition that is True; empty if it is not."""
+    for condition in map(mapping, items(status.get("conditions"))):
+        if condition.get("type") == kind and condition.get("status") == "True":
+            return text(condition.get("message"))
+    return ""
 
 
 def time(value: Any) -> int | None:

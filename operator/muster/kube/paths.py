@@ -79,6 +79,21 @@ def runtime_classes() -> str:
     return _path("/apis/node.k8s.io/v1", "runtimeclasses", None, None, None)
 
 
+def volume_claims(namespace: str | None = None) -> str:
+    """All PersistentVolumeClaims, or those of a namespace."""
+    return _path("/api/v1", "persistentvolumeclaims", namespace, None, None)
+
+
+def volume_claim(namespace: str, name: str) -> str:
+    """One PersistentVolumeClaim."""
+    return _path("/api/v1", "persistentvolumeclaims", namespace, name, None)
+
+
+def volume(name: str) -> str:
+    """One PersistentVolume."""
+    return _path("/api/v1", "persistentvolumes", None, name, None)
+
+
 def leases(namespace: str) -> str:
     """A namespace's Leases."""
     return _path("/apis/coordination.k8s.io/v1", "leases", namespace, None, None)

@@ -169,7 +169,7 @@ def filter_of(spec: PodSpec | Mapping[str, Any]) -> Filter:
         spec = msgspec.convert(dict(spec), PodSpec)
     affinity: tuple[tuple[Term, ...], ...] = ()
     if (terms := node_terms(spec.affinity)) is not None:
-        affinity = (tuple(_term(term) for term in terms),)
+        affinity = (tuple(term_of(term) for term in terms),)
     return Filter(
         selector=tuple(sorted((spec.node_selector or {}).items())),
         affinity=affinity,
@@ -207,7 +207,8 @@ def taint(key: str, value: str | None, effect: str) -> Taint:
     return Taint(key, value or "", effect)
 
 
-def _term(term: SelectorTerm) -> Term:
+def term_of(term: SelectorTerm) -> Term:
+    """A node selector term in the core's words."""
     return tuple(
         Requirement(s.key, s.operator, tuple(s.values or ()))
         for s in (*(term.match_expressions or ()), *(term.match_fields or ()))

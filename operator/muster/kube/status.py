@@ -229,6 +229,8 @@ def _conditions(job: Job | Rejected, c: Committed, now: int, warnings: Sequence[
     ]
     if warnings:
         rows.append(("Warning", True, "LauncherMismatch", " ".join(warnings)))
+    if c.relabelled:
+        rows.append(("TopologyChanged", True, "HardConstraintBroken", c.relabelled))
     before = {text(mapping(old).get("type")): mapping(old) for old in items(_status_before(job).get("conditions"))}
     conditions: list[dict[str, Any]] = []
     for kind, holds, reason, message in rows:

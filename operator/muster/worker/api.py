@@ -7,6 +7,7 @@ read counts as unknown, since what it confirms may have happened.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
@@ -23,12 +24,13 @@ from muster.core.model import (
     Pod,
     Record,
     Rejected,
+    Term,
     TopologySpec,
     TopologyStatus,
     Transition,
     Ungate,
 )
-from muster.kube import parse, paths, render, status
+from muster.kube import parse, paths, render, status, volumes
 from muster.kube.client import MERGE_PATCH, STRATEGIC_MERGE_PATCH, Client
 from muster.kube.errors import Answer, ApiError
 from muster.kube.launchers import service_name
@@ -40,6 +42,9 @@ from muster.worker.topology import topology_patch
 
 T = TypeVar("T")
 
+UNCHECKED = "Ignore"
+"""fieldValidation of what the dry run of the same template has passed strictly, and of patches of a field or two: to
+check again for unknown fields costs the API server a sixth of a create."""
 OURS = "app.kubernetes.io/managed-by=muster"
 LIVE = "status.live=true"
 
@@ -80,7 +85,6 @@ class Api:
         self._now = now
         self._topology = topology
         self._scheduler = scheduler
-        self._now = now
         self._page_size = page_size
 
     # --- TrainingJobs ---
@@ -93,7 +97,8 @@ class Api:
         warnings = render.warnings(job, self._topology()) if isinstance(job, Job) else ()
         body = status.status_patch(job, transition.status, self._now(), warnings)
         path = paths.trainingjob_status(job.namespace, job.name)
-        return _read(parse.job, await self._client.patch(path, body, MERGE_PATCH, bucket=Bucket.COMMITS))
+        answer = await self._client.patch(path, body, MERGE_PATCH, bucket=Bucket.COMMITS, field_validation=UNCHECKED)
+        return _read(parse.job, answer)
 
     async def read_job(self, namespace: str, name: str) -> Job | Rejected:
         """A job now, read consistently."""
@@ -124,7 +129,24 @@ class Api:
         answer = await self._client.create(
             paths.pods(scene.job.namespace), body, bucket=Bucket.PODS, dry_run=True, field_validation="Strict"
         )
-        return _read(lambda data: parse.admission(data, duty.template, at), answer)
+        admission = _read(lambda data: parse.admission(data, duty.template, at), answer)
+        claims = _read(volumes.claims_of, answer)
+        bound = [await self._volume_terms(scene.job.namespace, claim) for claim in claims]
+        affinity = (*admission.filter.affinity, *(terms for terms in bound if terms is not None))
+        return replace(admission, claims=claims, filter=replace(admission.filter, affinity=affinity))
+
+    async def _volume_terms(self, namespace: str, claim: str) -> tuple[Term, ...] | None:
+        """Where the volume behind a claim may be used; None: anywhere, or not known yet (unbound, or not there: then
+        kube-scheduler will say so)."""
+        try:
+            volume = _read(volumes.volume_of, await self._client.get(paths.volume_claim(namespace, claim)))
+            if not volume:
+                return None
+            return _read(volumes.terms_of, await self._client.get(paths.volume(volume)))
+        except ApiError as error:
+            if error.answer is Answer.GONE:
+                return None
+            raise
 
     async def create_pod(self, scene: Scene, duty: CreatePod) -> Pod:
         """Create the gated, pinned pod of a rank."""
@@ -133,7 +155,9 @@ class Api:
             raise ValueError(f"{duty} does not follow from what is committed of {job.key}")
         domains = scene.domains.get(duty.node, {})
         body = render.pod(job, placement, duty.role, duty.rank, scene.topology, domains, self._scheduler)
-        answer = await self._client.create(paths.pods(scene.job.namespace), body, bucket=Bucket.PODS)
+        answer = await self._client.create(
+            paths.pods(scene.job.namespace), body, bucket=Bucket.PODS, field_validation=UNCHECKED
+        )
         return _read(parse.pod, answer)
 
     def pod_name(self, scene: Scene, duty: CreatePod) -> str:
@@ -147,12 +171,16 @@ class Api:
     async def nominate(self, namespace: str, duty: Nominate) -> Pod:
         """Set status.nominatedNodeName."""
         path, body = paths.pod_status(namespace, duty.name), render.nominate(duty.pod, duty.node)
-        return _read(parse.pod, await self._client.patch(path, body, MERGE_PATCH, bucket=Bucket.PODS))
+        return await self._patch_pod(path, body, MERGE_PATCH)
 
     async def ungate(self, namespace: str, duty: Ungate) -> Pod:
         """Remove our gate, and no other's."""
         path, body = paths.pod(namespace, duty.name), render.ungate(duty.pod)
-        return _read(parse.pod, await self._client.patch(path, body, STRATEGIC_MERGE_PATCH, bucket=Bucket.PODS))
+        return await self._patch_pod(path, body, STRATEGIC_MERGE_PATCH)
+
+    async def _patch_pod(self, path: str, body: bytes, content_type: str) -> Pod:
+        answer = await self._client.patch(path, body, content_type, bucket=Bucket.PODS, field_validation=UNCHECKED)
+        return _read(parse.pod, answer)
 
     async def delete_pod(self, namespace: str, name: str, uid: str, grace: int | None) -> Pod | None:
         """Delete a pod by uid; what is left of it, None if nothing."""

@@ -66,9 +66,8 @@ def unsatisfiable(solver: Solver, empty: Inventory, gang: Gang, role: RoleGang) 
     return verdicts.unsatisfiable(role.count, constraint, tree.level(depth), most, name, seen.exclusions)
 
 
-def fits(tree: Tree, inventory: Inventory, gang: Gang, nodes: Sequence[Sequence[str]]) -> Verdict | None:
-    """Judge a committed placement again, without free capacity."""
-    placed: list[np.ndarray] = []
+def eligible(tree: Tree, inventory: Inventory, gang: Gang, nodes: Sequence[Sequence[str]]) -> Verdict | None:
+    """Whether the nodes of a committed placement may still be used by new pods, free capacity apart."""
     for role, mine in zip(gang.roles, nodes, strict=True):
         name = _named(gang, role)
         causes: dict[str, int] = {}
@@ -81,6 +80,14 @@ def fits(tree: Tree, inventory: Inventory, gang: Gang, nodes: Sequence[Sequence[
         if causes:
             out = tuple(sorted(causes.items(), key=lambda item: (-item[1], item[0])))
             return verdicts.ineligible(role.count, ranks, name, out)
+    return None
+
+
+def kept(tree: Tree, inventory: Inventory, gang: Gang, nodes: Sequence[Sequence[str]]) -> Verdict | None:
+    """Whether a committed placement keeps its hard constraints by today's labels; all its nodes are there."""
+    placed: list[np.ndarray] = []
+    for role, mine in zip(gang.roles, nodes, strict=True):
+        name = _named(gang, role)
         at = np.array([tree.position[node] for node in mine], np.int64)
         placed.append(at)
         for constraint, depth, sizes in (

@@ -77,14 +77,14 @@ def refusal(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> Ve
     for here, last in ((solver.emptied(inventory), False), (inventory, True)):
         short = _short(solver, here, gang, 0)
         if not last and (short.all() or _short(solver, here, gang, depth).all()):
-            return verdicts.unsatisfiable(pods, "roles", solver.tree(inventory).level(depth), 0, "", ())
+            return verdicts.unsatisfiable(pods, "roles", solver.tree(inventory).level(depth), None, "", ())
         if last and short.all():
             free = min(pods - 1, sum(int(solver.view(here, role).slots.sum()) for role in gang.roles))
             return verdicts.insufficient(pods, free, "", ())
         if last and _short(solver, here, gang, depth).all():
             tree = solver.tree(inventory)
             free = sum(int(solver.view(here, role).slots.sum()) for role in gang.roles)
-            return verdicts.fragmented(pods, free, tree.level(depth), "", 1, 0, "", ())
+            return verdicts.scattered(pods, free, tree.level(depth))
     return verdicts.search_limit(pods, budget)
 
 

@@ -65,7 +65,17 @@ class Solver:
         gang = read(shape, inventory.levels)
         if isinstance(gang, Verdict):
             return gang
-        return judge.fits(self.tree(inventory), inventory, gang, nodes)
+        tree = self.tree(inventory)
+        return judge.eligible(tree, inventory, gang, nodes) or judge.kept(tree, inventory, gang, nodes)
+
+    def keeps(self, inventory: Inventory, shape: Shape, nodes: tuple[tuple[str, ...], ...]) -> Verdict | None:
+        """Whether a committed placement keeps its hard constraints by today's labels, whatever became of its nodes
+        otherwise; None if it does, and where that cannot be judged (a node is gone, the levels are not valid)."""
+        gang = read(shape, inventory.levels)
+        tree = self.tree(inventory)
+        if isinstance(gang, Verdict) or any(node not in tree.position for role in nodes for node in role):
+            return None
+        return judge.kept(tree, inventory, gang, nodes)
 
     def least(
         self, inventory: Inventory, shape: Shape, budget: int = BUDGET

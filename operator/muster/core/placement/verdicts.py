@@ -5,10 +5,11 @@ Every verdict on a gang of several roles also names `role` where one role alone 
 - `Invalid`: `field` (as a person would write it), `message` (one sentence).
 - `Unsatisfiable`: `pods`, `constraint` (`nodes`: no node matches; `capacity`; `required`, `segments`, `boundary`,
   `fillLimit`, or `roles` for what only holds for all roles together), `level` (the constraint's, or empty), `largest`
-  (pods of the largest gang of this shape that the empty cluster holds).
+  (pods of the largest gang of this shape that the empty cluster holds; not for `roles`).
 - `InsufficientCapacity`: `pods`, `free` (slots on eligible nodes), `missing`.
 - `Fragmented`: `pods`, `free`, `level` and `domain` (the best domain), `lacks` (pods it lacks: for the whole gang where
-  it must hold that, else for one more segment), `largest` (pods of the largest gang of this shape that fits now).
+  it must hold that, else for one more segment), `largest` (pods of the largest gang of this shape that fits now);
+  of roles that find no room together only `pods`, `free` and the `level` that they must share.
 - `SearchLimit`: `pods`, `steps`.
 
 `fits` (a committed placement judged again) answers `InsufficientCapacity` with `pods`, `missing` and exclusions for
@@ -33,9 +34,10 @@ def invalid(field: str, message: str) -> Verdict:
     return _verdict(Reason.INVALID, "", field=field, message=message)
 
 
-def unsatisfiable(pods: int, constraint: str, level: str, largest: int, role: str, out: Exclusions) -> Verdict:
+def unsatisfiable(pods: int, constraint: str, level: str, largest: int | None, role: str, out: Exclusions) -> Verdict:
     """The empty healthy cluster could not hold it."""
-    return _verdict(Reason.UNSATISFIABLE, role, out, pods=pods, constraint=constraint, level=level, largest=largest)
+    known = {} if largest is None else {"largest": largest}
+    return _verdict(Reason.UNSATISFIABLE, role, out, pods=pods, constraint=constraint, level=level, **known)
 
 
 def insufficient(pods: int, free: int, role: str, out: Exclusions) -> Verdict:
@@ -58,6 +60,11 @@ def fragmented(
         lacks=lacks,
         largest=largest,
     )
+
+
+def scattered(pods: int, free: int, level: str) -> Verdict:
+    """Roles that fit one by one, but no domain of the level that they must share has room for all of them."""
+    return _verdict(Reason.FRAGMENTED, "", pods=pods, free=free, level=level)
 
 
 def search_limit(pods: int, steps: int) -> Verdict:

@@ -16,9 +16,11 @@ REFUSED = {"quota": Reason.NAMESPACE_QUOTA}
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Not to be put to the solver now. `verdict` None: nothing to tell, it goes on in a moment by itself."""
+    """Not to be put to the solver now. `verdict` None: nothing to tell, it goes on in a moment by itself. `asking`: it
+    only waits for the answer of its dry run, and nobody behind it is to take its room meanwhile."""
 
     verdict: Verdict | None
+    asking: bool = False
 
 
 def priority(world: World, job: Job) -> int:
@@ -54,7 +56,7 @@ def _not_admitted(world: World, job: Job) -> Held | None:
     for i in range(len(job.roles)):
         admission = world.admission(job.namespace, world.template_key(job, i))
         if admission is None:
-            return Held(None)
+            return Held(None, asking=True)
         if admission.refused:
             reason = REFUSED.get(admission.refused, Reason.POLICY_REFUSED)
             numbers = (("role", job.roles[i].name), ("message", admission.message))
@@ -80,7 +82,7 @@ class QuotaBook:
         self._world = world
         self._creating: dict[str, str] = {}
         for job in world.jobs():
-            if isinstance(job, Job) and job.status.phase is Phase.PLACED and _missing(world, job):
+            if isinstance(job, Job) and job.status.phase is Phase.PLACED and not job.deleting and _missing(world, job):
                 self._creating.setdefault(job.namespace, job.key)
 
     def held(self, job: Job, shape: Shape) -> Held | None:
