@@ -303,6 +303,23 @@ async def test_who_asks_during_a_read_waits_for_the_next_which_serves_all() -> N
 
 
 @virtual
+async def test_a_view_that_hangs_holds_up_nothing_newer_and_is_read_to_its_end() -> None:
+    t = Carry()
+    t.api.hold = asyncio.Event()
+    newer = False
+    t.superseded = lambda: newer
+    batch = asyncio.create_task(t(ReadView(1)))
+    await asyncio.sleep(5)
+    assert not batch.done()
+    newer = True
+    await asyncio.sleep(1)
+    assert batch.done()
+    t.api.hold.set()
+    await asyncio.sleep(0.1)
+    assert len(t.bench.of(Viewed)) == 1
+
+
+@virtual
 async def test_a_claim_that_is_not_in_the_list_is_not_viewed() -> None:
     t = Carry()
     t.api.on_call = lambda method: (

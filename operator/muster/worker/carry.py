@@ -21,6 +21,8 @@ from muster.worker.tools import Closed, Tools
 
 log = logging.getLogger(__name__)
 
+LOOK_UP = 0.2
+"""Seconds between two looks for something newer while a read is waited for."""
 SILENCE = 60.0
 """Seconds without an answer to any create after which an attempt to start is given up."""
 
@@ -121,7 +123,7 @@ class _Batch:
         while self._todo and not self._stopped():
             if isinstance(self._todo[0], ReadView):
                 # It mostly waits for a read that many share; a slot would be lost to those who create.
-                await self._one(self._todo.popleft())
+                await self._reading(self._todo.popleft())
                 continue
             async with self._carrier.slots:
                 if not self._todo or self._stopped():  # time has passed
@@ -131,6 +133,19 @@ class _Batch:
                     self._memory.ledger.later(duty, self._tools.clock())
                     continue
                 await self._one(duty)
+
+    async def _reading(self, duty: Duty) -> None:
+        """Unlike a write, a read need not be answered before something newer is begun: a view that hangs must not hold
+        up giving up."""
+        task = asyncio.ensure_future(self._one(duty))
+        try:
+            while not (await asyncio.wait((task,), timeout=LOOK_UP))[0]:
+                if self._stopped():
+                    return
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
 
     def _stopped(self) -> bool:
         return self._halt is not None or self._superseded()

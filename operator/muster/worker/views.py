@@ -47,6 +47,8 @@ class Views:
         """Return when a view that was begun after this call has gone through the door. Raises ApiError and Closed."""
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._reading), name="view")
+            # Those who asked may have turned to something newer; a failure then concerns nobody.
+            self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
         # One waiter that is cancelled must not take the view from the others.
         await asyncio.shield(self._next)
 
