@@ -10,7 +10,7 @@ from muster.kube.backoff import retrying
 from muster.kube.client import MERGE_PATCH, Client, LeaseStale
 from muster.kube.errors import Answer, ApiError
 from muster.kube.limits import Bucket, Limits
-from muster.kube.transport import TransportError
+from muster.kube.transport import TransportError, Withheld
 
 POD = "/api/v1/namespaces/a/pods/p"
 PODS = "/api/v1/namespaces/a/pods"
@@ -107,6 +107,14 @@ async def test_the_lease_is_asked_after_the_wait_for_the_bucket():
         await c.create(PODS, {}, bucket=Bucket.PODS)
     assert len(transport.requests) == 1
     await c.get(POD)  # reads go on
+
+
+@virtual
+async def test_a_write_that_the_transport_withheld_was_not_sent():
+    transport = FakeTransport().answer("POST", PODS, Withheld())
+    with pytest.raises(LeaseStale):
+        await client(transport, may_write=lambda: True).create(PODS, {}, bucket=Bucket.PODS)
+    assert transport.requests[0].may_leave is not None
 
 
 @virtual

@@ -12,6 +12,7 @@ from muster.kube.transport import (
     Request,
     StreamRefused,
     TransportError,
+    Withheld,
 )
 
 
@@ -211,3 +212,23 @@ async def test_a_401_that_stays_is_the_answer():
 
     async with serving(handler, Renewing) as transport:
         assert (await transport.send(Request("GET", "/"))).status == 401
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["new connection", "pooled connection"])
+async def test_a_write_that_may_not_leave_any_more_when_there_is_a_connection_is_withheld(warm):
+    got = []
+
+    async def handler(request):
+        got.append(request.path)
+        return web.Response(body=b"{}")
+
+    async with serving(handler, connections=1) as transport:
+        if warm:
+            await transport.send(Request("GET", "/first"))
+        asked = []
+        with pytest.raises(Withheld):
+            await transport.send(Request("POST", "/w", body=b"{}", may_leave=lambda: bool(asked.append(1))))
+        assert len(asked) == 1
+        assert (await transport.send(Request("GET", "/next", may_leave=lambda: True))).status == 200
+        await transport.send(Request("GET", "/last"))
+    assert got == (["/first"] if warm else []) + ["/next", "/last"]

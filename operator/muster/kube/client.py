@@ -6,6 +6,7 @@ import asyncio
 import random as _random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from muster.kube import paths
 from muster.kube.backoff import Random, Sleep, retrying
 from muster.kube.errors import Answer, ApiError, classify, unanswered
 from muster.kube.limits import Bucket, Limits
-from muster.kube.transport import Request, StreamRefused, Transport, TransportError
+from muster.kube.transport import Request, StreamRefused, Transport, TransportError, Withheld
 
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
@@ -244,11 +245,13 @@ class Client:
         limit = self._limits[bucket]
         await limit.acquire()
         if write and self._may_write is not None and not self._may_write():
-            raise LeaseStale(f"{request.method} {request.path} was not sent: the lease has run out")
+            raise _stale(request)
         kind, name = paths.split(request.path)
         started = self._clock()
         try:
-            response = await self._transport.send(request)
+            response = await self._transport.send(replace(request, may_leave=self._may_write) if write else request)
+        except Withheld:
+            raise _stale(request) from None
         except TransportError as broken:
             error = unanswered(broken)
             self._note(verb, kind, started, error)
@@ -267,6 +270,10 @@ class Client:
             return
         outcome = "ok" if error is None else error.answer.value if error.sent else "unsent"
         self._observe(verb, kind, self._clock() - started, outcome)
+
+
+def _stale(request: Request) -> LeaseStale:
+    return LeaseStale(f"{request.method} {request.path} was not sent: the lease has run out")
 
 
 def _bytes(body: bytes | Mapping[str, Any]) -> bytes:

@@ -7,10 +7,11 @@ simulated time put their own in its place. `HttpTransport` is the real one, over
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import aiohttp
@@ -27,7 +28,8 @@ def _version() -> str:
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request. `path` begins with a slash and is not escaped further; `timeout` in seconds, None for the
-    transport's own: for `send` the whole exchange, for `stream` the longest silence."""
+    transport's own: for `send` the whole exchange, for `stream` the longest silence. `may_leave` is asked when there is
+    a connection, right before the first byte: waiting for one can take long (a frozen process thaws)."""
 
     method: str
     path: str
@@ -35,6 +37,7 @@ class Request:
     body: bytes | None = None
     content_type: str | None = None
     timeout: float | None = None
+    may_leave: Callable[[], bool] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class TransportError(Exception):
         self.sent = sent
 
 
+class Withheld(Exception):  # noqa: N818  (a state, not a fault)
+    """`may_leave` said no; nothing was sent."""
+
+
 class StreamRefused(Exception):  # noqa: N818  (an answer, not a fault)
     """A stream was answered with another status than 200."""
 
@@ -66,7 +73,7 @@ class Transport(Protocol):
     """Carries requests; knows nothing of Kubernetes."""
 
     async def send(self, request: Request) -> Response:
-        """Exchange one request for its answer. Raises TransportError when none comes."""
+        """Exchange one request for its answer. Raises TransportError when none comes, Withheld."""
         ...
 
     def stream(self, request: Request) -> AsyncIterator[bytes]:
@@ -201,7 +208,7 @@ class HttpTransport:
         session = self._session
         if session is None:
             session = self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=30),
+                connector=_Connector(limit=self._connections, ttl_dns_cache=30),
                 headers={"User-Agent": self._agent, "Accept": "application/json"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
@@ -216,6 +223,7 @@ class HttpTransport:
         headers = dict(access.headers)
         if request.content_type is not None:
             headers["Content-Type"] = request.content_type
+        _MAY_LEAVE.set(request.may_leave)
         return await session.request(
             request.method,
             URL(url, encoded=True),
@@ -226,6 +234,25 @@ class HttpTransport:
             server_hostname=access.server_hostname,
             allow_redirects=False,
         )
+
+
+_MAY_LEAVE: ContextVar[Callable[[], bool] | None] = ContextVar("may_leave", default=None)
+"""Of the request that this task is about to send."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Any],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  (the library's own signature)
+    ) -> aiohttp.connector.Connection:
+        connection = await super().connect(req, traces, timeout)
+        may_leave = _MAY_LEAVE.get()
+        if may_leave is not None and not may_leave():
+            connection.release()
+            raise Withheld
+        return connection
 
 
 def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
