@@ -182,8 +182,8 @@ def test_a_topology_that_changes_under_the_jobs(cluster: Cluster, watcher: Watch
     cluster.client.post(muster("clustertopologies"), topology(LEAF, NVLINK))
     (process,) = operator(env=ENV)
     cluster.submit(job("runs", [role(replicas=4, segment=("nvlink", 4))]))
+    cluster.wait_phase("runs", "Running")  # of two jobs of one second either may be the first
     cluster.submit(job("waits", [role(replicas=8)], topology={"required": {"level": "leaf"}}))
-    cluster.wait_phase("runs", "Running")
     wait_reason(cluster, "waits", "InsufficientCapacity")
     # The level is removed while the job waits.
     cluster.client.patch(path, {"spec": topology(NVLINK)["spec"]})
