@@ -118,6 +118,7 @@ def status_after(pod: Pod, step: Step, now: datetime) -> dict[str, Any]:
 
 
 def timestamp(now: datetime) -> str:
+    """Return a moment as metav1.Time writes it: whole seconds, UTC."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
