@@ -1,0 +1,1 @@
+"""`muster.embedded` over HTTP in a thread of this process."""
