@@ -1,0 +1,136 @@
+"""Reading requests: options, bodies, and what a body must have in common with its path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import yaml
+
+from muster.embedded import metadata, strictness
+from muster.embedded.kinds import Kind
+from muster.embedded.patches import APPLY, APPLY_CBOR, JSON_PATCH, MERGE, STRATEGIC
+from muster.embedded.state import Change, Route
+from muster.embedded.wire import JSON, Cause, Object, Request, StatusError, bad_request, invalid, too_large
+
+LARGEST_BODY = 3 * 1024 * 1024
+YAML = "application/yaml"
+_STRICTNESS = ("", "Ignore", "Strict", "Warn")
+_decode = msgspec.json.Decoder().decode
+
+
+def change_of(request: Request, kind: str) -> Change:
+    """The options of a write; `kind` is CreateOptions, UpdateOptions or PatchOptions. StatusError (422)."""
+    causes: list[Cause] = []
+    dry = request.parameters("dryRun")
+    if any(each != "All" for each in dry):
+        causes.append(metadata.unsupported("dryRun", dry, ("All",)))
+    strict = request.parameter("fieldValidation")
+    if strict not in _STRICTNESS:
+        causes.append(metadata.unsupported("fieldValidation", strict, _STRICTNESS))
+    if causes:
+        raise invalid(kind, "meta.k8s.io", "", causes)
+    manager = request.parameter("fieldManager") or (request.agent or "unknown").partition("/")[0].partition(" ")[0]
+    return Change(
+        request=request, dry_run=bool(dry), strict=strict or "Warn", manager=manager, force=request.flag("force")
+    )
+
+
+def media(request: Request) -> str:
+    """The media type of the body."""
+    return request.content_type.partition(";")[0].strip().lower()
+
+
+def decoded(request: Request) -> Any:
+    """The body, from JSON or YAML. StatusError (400, 413, 415)."""
+    if len(request.body) > LARGEST_BODY:
+        raise too_large(f"Request entity too large: limit is {LARGEST_BODY}")
+    kind = media(request)
+    if kind in (YAML, APPLY):
+        try:
+            return yaml.load(request.body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise bad_request(f"error decoding YAML: {error}") from None
+    if kind not in ("", JSON, MERGE, JSON_PATCH, STRATEGIC):
+        raise unsupported_media()
+    try:
+        return _decode(request.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
+
+
+def unsupported_media() -> StatusError:
+    """415, in the words of the real server, with what is read here."""
+    return StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type")
+
+
+def read(request: Request, kind: Kind, change: Change) -> Object:
+    """The object in a body, checked against its kind. StatusError (400)."""
+    obj = decoded(request)
+    if not isinstance(obj, dict):
+        why = "couldn't get version/kind; json parse error: the body is no object"
+        raise bad_request(f"the object provided is unrecognized (must be of type {kind.kind}): {why}")
+    found_kind, found_version = obj.get("kind") or kind.kind, obj.get("apiVersion") or kind.api_version
+    if kind.crd is not None and (found_kind != kind.kind or found_version != kind.api_version):
+        said = f"{found_version}, Kind={found_kind}"
+        raise bad_request(f"the object provided is unrecognized (must be of type {kind.kind}): {said}")
+    if found_kind != kind.kind:
+        version = str(found_version).rpartition("/")[2]
+        raise bad_request(
+            f'{found_kind} in version "{version}" cannot be handled as a {kind.kind}: converting '
+            f"({version}.{found_kind}) to ({kind.kind}): unknown conversion"
+        )
+    if found_version != kind.api_version:
+        version = str(found_version).rpartition("/")[2]
+        raise bad_request(
+            f'{kind.kind} in version "{version}" cannot be handled as a {kind.kind}: no kind "{kind.kind}" is '
+            f'registered for version "{found_version}"'
+        )
+    return normal(obj, kind, change)
+
+
+def normal(obj: Object, kind: Kind, change: Change) -> Object:
+    """An object with its kind in front and its metadata in shape, its unknown fields told or refused (built-in kinds;
+    those of custom kinds are the business of their schema)."""
+    meta = obj.get("metadata")
+    if meta is None:
+        meta = {}
+    if fault := metadata.shape(meta):
+        raise bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {fault}')
+    result: Object = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": dict(meta)}
+    for key, value in obj.items():
+        if key not in result:
+            result[key] = value
+    if kind.crd is None:
+        if b"null" in change.request.body:
+            result = without_nulls(result)
+            result["metadata"] = result.get("metadata") or {}
+        strictness.enforce(kind, result, change)
+    elif None in result["metadata"].values():
+        result["metadata"] = without_nulls(result["metadata"])
+    return result
+
+
+def without_nulls(value: Any) -> Any:
+    """JSON without the fields that are null, which Go reads as absent."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
+
+
+def place(obj: Object, route: Route) -> None:
+    """Put the namespace of the path into the object, and see that the object says nothing else. StatusError (400)."""
+    meta = obj["metadata"]
+    if not route.kind.namespaced:
+        if meta.get("namespace"):
+            raise bad_request("namespace is not allowed on a cluster-scoped object")
+        meta.pop("namespace", None)
+        return
+    if meta.get("namespace") not in (None, "", route.namespace):
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    meta["namespace"] = route.namespace
+
+
+PATCHES = (JSON_PATCH, MERGE, STRATEGIC, APPLY, APPLY_CBOR)
