@@ -122,6 +122,11 @@ def timestamp(now: datetime) -> str:
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def stamp(now: int) -> str:
+    """Return a moment in ms as metav1.Time writes it."""
+    return timestamp(datetime.fromtimestamp(now / 1000, UTC))
+
+
 def _names(pod: Pod) -> list[str]:
     return [container["name"] for container in pod["spec"]["containers"]]
 
