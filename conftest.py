@@ -6,6 +6,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --server."""
     parser.addoption(
         "--server",
         default=os.environ.get("MUSTER_TEST_SERVER"),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from e2e.client import Client, core, wait_for
 from tests.conformance import servers
 from tests.conformance.servers import Server
 
 _numbers = itertools.count()
+_session = uuid.uuid4().hex[:6]
 
 
 @pytest.fixture(scope="session")
@@ -60,5 +61,5 @@ def own(namespaces: Callable[[str], str]) -> str:
 
 @pytest.fixture
 def name() -> str:
-    """A name that no other test uses."""
-    return f"x{next(_numbers)}"
+    """A name that no other test uses, nor any earlier session."""
+    return f"x{_session}-{next(_numbers)}"

@@ -22,8 +22,7 @@ def configmap(name: str, labels: Object | None = None, **data: str) -> Object:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name} | ({"labels": labels} if labels else {}),
-        "data": data,
-    }
+    } | ({"data": data} if data else {})
 
 
 def pod(name: str, gates: tuple[str, ...] = (GATE,), meta: Object | None = None, **spec: Any) -> Object:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from e2e.client import Client, core, wait_for
 from e2e.manifests import apply, documents
 
@@ -23,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 class Server:
     """A running API server with muster's CRDs.
 
-    expire -- forget the history up to now, as a compaction of etcd does.
+    expire -- forget the history up to now, as a compaction of etcd does; it may take a few seconds to show.
     expires_watches -- watches can then begin only after it; else only where the server began to keep a kind.
     """
 
@@ -83,4 +82,7 @@ def compact(port: int, client: Client) -> None:
         return int(post("range", {"key": key, "limit": 1})["header"]["revision"])
 
     wait_for(lambda: reached() >= int(revision), 5, "etcd is at the revision that the API server has shown")
+    # The API servers agree on compactions by this key; without it the one here goes on to answer from its memory.
+    value = base64.b64encode(revision.encode()).decode()
+    post("put", {"key": base64.b64encode(b"compact_rev_key").decode(), "value": value})
     post("compaction", {"revision": revision, "physical": True})

@@ -128,7 +128,9 @@ def test_what_of_a_pod_may_change(api: Client, ns: str, name: str) -> None:
     answer = patch(api, pods(ns, name), {"spec": {"tolerations": further[:1]}})
     refused(answer, 422, "Invalid", "spec.tolerations: Forbidden: existing toleration can not be modified except")
     assert taken(patch(api, pods(ns, name), {"spec": {"activeDeadlineSeconds": 60}}))
-    refused(patch(api, pods(ns, name), {"spec": {"terminationGracePeriodSeconds": 5}}), 422, "Invalid", "may not change")
+    refused(
+        patch(api, pods(ns, name), {"spec": {"terminationGracePeriodSeconds": 5}}), 422, "Invalid", "may not change"
+    )
 
 
 def test_affinity_terms_with_a_pinned_node_are_kept(api: Client, ns: str, name: str) -> None:

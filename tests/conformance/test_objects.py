@@ -5,10 +5,23 @@ from __future__ import annotations
 import re
 
 import pytest
-
 from e2e.client import Client, core
-from tests.conformance.kit import STRICT, causes, configmap, job, jobs, lease, leases, maps, pod, pods, refused, rv
-from tests.conformance.kit import taken, uid
+from tests.conformance.kit import (
+    STRICT,
+    causes,
+    configmap,
+    job,
+    jobs,
+    lease,
+    leases,
+    maps,
+    pod,
+    pods,
+    refused,
+    rv,
+    taken,
+    uid,
+)
 
 
 def test_a_created_object_has_uid_version_and_time(api: Client, ns: str, name: str) -> None:
@@ -223,7 +236,10 @@ def test_pods_have_a_generation(api: Client, ns: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("labels", "words"),
-    [({"a b": "c"}, "name part must consist of"), ({"a": "c d"}, "a valid label must be an empty string or consist of")],
+    [
+        ({"a b": "c"}, "name part must consist of"),
+        ({"a": "c d"}, "a valid label must be an empty string or consist of"),
+    ],
     ids=["key", "value"],
 )
 def test_labels_have_a_form(api: Client, ns: str, name: str, labels: dict[str, str], words: str) -> None:

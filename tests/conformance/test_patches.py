@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from e2e.client import Client, Object, core
 from tests.conformance.kit import STRICT, causes, configmap, job, jobs, maps, patch, pod, pods, refused, rv, taken, uid
-
 
 # --- merge patch (RFC 7386) ---
 
@@ -47,7 +45,9 @@ def test_the_version_in_a_patch_is_compared(api: Client, ns: str, name: str, kin
     changed = taken(patch(api, maps(ns, name), {"metadata": version, "data": {"a": "1"}}, kind))
     assert changed["data"] == {"a": "1"}
     answer = patch(api, maps(ns, name), {"metadata": version, "data": {"a": "2"}}, kind)
-    words = f'Operation cannot be fulfilled on configmaps "{name}": the object has been modified; please apply your changes'
+    words = (
+        f'Operation cannot be fulfilled on configmaps "{name}": the object has been modified; please apply your changes'
+    )
     refused(answer, 409, "Conflict", words)
     assert api.get(maps(ns, name)) == changed
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-
 from e2e.client import Client, core, group
 from tests.conformance.kit import bind, configmap, job, jobs, maps, names, pod, pods, refused
 
@@ -50,7 +49,10 @@ def test_labels(api: Client, labelled: str, selector: str, found: str) -> None:
         ("a b", "found 'b', expected:"),
         ("tier=a b", "found 'b', expected:"),
         ("=one", "found '=', expected: !, identifier, or 'end of string'"),
-        ("tier=-x", "unable to parse requirement: values[0][tier]: Invalid value: \"-x\": a valid label must be an empty string or consist of"),
+        (
+            "tier=-x",
+            'unable to parse requirement: values[0][tier]: Invalid value: "-x": a valid label must be',
+        ),
         ("tier in ()", ""),
     ],
 )
@@ -141,7 +143,9 @@ def test_jobs_select_by_phase_and_life(api: Client, own: str) -> None:
     assert names(api.get(jobs(own), fieldSelector="status.live!=true")) == ["b", "c"]
     assert names(api.get(jobs(own), fieldSelector="status.phase=Pending")) == ["c"]
     assert names(api.get(jobs(own), fieldSelector="status.phase!=Pending,status.live=false")) == ["b"]
-    listed = api.get("/apis/muster.dev/v1alpha1/trainingjobs", fieldSelector=f"status.live=true,metadata.namespace={own}")
+    listed = api.get(
+        "/apis/muster.dev/v1alpha1/trainingjobs", fieldSelector=f"status.live=true,metadata.namespace={own}"
+    )
     assert names(listed) == ["a"]
 
 

@@ -5,9 +5,22 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from e2e.client import Client, core
-from tests.conformance.kit import Object, configmap, delete, job, jobs, maps, pod, pods, refused, rv, taken, uid, watching
+from tests.conformance.kit import (
+    Object,
+    configmap,
+    delete,
+    job,
+    jobs,
+    maps,
+    pod,
+    pods,
+    refused,
+    rv,
+    taken,
+    uid,
+    watching,
+)
 from tests.conformance.servers import Server
 
 
