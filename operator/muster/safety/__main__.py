@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from e2e.watcher import History, judge, report
+from muster.safety import History, judge, report
 
 history = History.load(Path(sys.argv[1]))
 found = judge(history)

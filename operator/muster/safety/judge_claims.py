@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from e2e.watcher.amounts import Amounts, add, amounts, pod_requests
-from e2e.watcher.objects import (
+from muster.safety.amounts import Amounts, add, amounts, pod_requests
+from muster.safety.objects import (
     Object,
     Rank,
     born_of,
@@ -26,8 +26,8 @@ from e2e.watcher.objects import (
     rank_of,
     title,
 )
-from e2e.watcher.record import QUIET, Event
-from e2e.watcher.replay import SLACK_SECONDS, World
+from muster.safety.record import QUIET, Event
+from muster.safety.replay import SLACK_SECONDS, World
 
 Found = Iterator[tuple[str, tuple[str, ...]]]
 STATUS = "status"
@@ -43,6 +43,7 @@ class Books:
     of_job: dict[str, set[Rank]] = field(default_factory=dict)
 
     def put(self, rank: Rank, source: str, node: str, held: Amounts) -> None:
+        """A rank holds an amount on a node, by its status or by a pod."""
         self.drop(rank, source)
         self.by_node.setdefault(node, {})[rank, source] = held
         self.place[rank, source] = node
@@ -50,6 +51,7 @@ class Books:
             self.of_job.setdefault(rank.job, set()).add(rank)
 
     def drop(self, rank: Rank, source: str) -> None:
+        """It holds it no longer."""
         node = self.place.pop((rank, source), None)
         if node is not None:
             del self.by_node[node][rank, source]
@@ -80,6 +82,7 @@ class Claims:
         self._foreign_node: dict[str, str] = {}
 
     def see(self, event: Event, before: Object | None, world: World) -> Found:
+        """See `replay.Check`."""
         if event.type == QUIET:
             return
         if event.kind == "TrainingJob":

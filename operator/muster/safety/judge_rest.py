@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from e2e.watcher.objects import (
+from muster.safety.objects import (
     ACTIVE,
     FINISHED,
     Object,
@@ -17,8 +17,8 @@ from e2e.watcher.objects import (
     rank_of,
     title,
 )
-from e2e.watcher.record import QUIET, Event
-from e2e.watcher.replay import World
+from muster.safety.record import QUIET, Event
+from muster.safety.replay import World
 
 Found = Iterator[tuple[str, tuple[str, ...]]]
 
@@ -29,6 +29,7 @@ class NothingLost:
     invariant = "S5"
 
     def see(self, event: Event, before: Object | None, world: World) -> Found:
+        """See `replay.Check`."""
         if event.type != QUIET:
             return
         for uid, job in world.jobs.items():
@@ -57,6 +58,7 @@ class NothingLeaks:
     invariant = "S6"
 
     def see(self, event: Event, before: Object | None, world: World) -> Found:
+        """See `replay.Check`."""
         if event.type != QUIET:
             return
         for service in world.objects["Service"].values():

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.watcher import Event, History, judge, report
-from e2e.watcher.record import GAP
-from tests.watcher.histories import Story, pod_name
+from tests.safety.histories import Story, pod_name
+
+from muster.safety import Event, History, judge, report
+from muster.safety.record import GAP
 
 TWO = ["r0-n0", "r0-n1"]
 Spoil = Callable[[Story], None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from e2e.watcher import Event, History, Violation, judge
-from e2e.watcher.record import QUIET
+from muster.safety import Event, History, Violation, judge
+from muster.safety.record import QUIET
 
 Object = dict[str, Any]
 GPUS = "4"

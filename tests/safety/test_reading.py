@@ -6,8 +6,9 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from e2e.watcher.amounts import pod_requests, quantity
-from e2e.watcher.hostlist import MalformedError, hosts, runs
+
+from muster.safety.amounts import pod_requests, quantity
+from muster.safety.hostlist import MalformedError, hosts, runs
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from e2e.watcher.judge_claims import Claims
-from e2e.watcher.judge_constraints import Constraints
-from e2e.watcher.judge_rest import NothingLeaks, NothingLost
-from e2e.watcher.objects import (
+from muster.safety.judge_claims import Claims
+from muster.safety.judge_constraints import Constraints
+from muster.safety.judge_rest import NothingLeaks, NothingLost
+from muster.safety.objects import (
     FINISHED,
     Object,
     Placement,
@@ -24,8 +24,8 @@ from e2e.watcher.objects import (
     rank_of,
     title,
 )
-from e2e.watcher.record import QUIET, Event
-from e2e.watcher.replay import SLACK_SECONDS, Check, World
+from muster.safety.record import QUIET, Event
+from muster.safety.replay import SLACK_SECONDS, Check, World
 
 Found = Iterator[tuple[str, tuple[str, ...]]]
 UNREACHABLE_SECONDS = 60
@@ -47,6 +47,7 @@ class AllOrNothing:
         self._opened: set[tuple[str, int]] = set()
 
     def see(self, event: Event, before: Object | None, world: World) -> Found:
+        """See `replay.Check`."""
         if event.type in (QUIET, "DELETED"):
             return
         if event.kind == "TrainingJob" and phase_of(event.object) in ("Starting", "Running"):
@@ -108,6 +109,7 @@ class OneAtATime:
         self._silent_since: dict[str, float] = {}
 
     def see(self, event: Event, before: Object | None, world: World) -> Found:
+        """See `replay.Check`."""
         if event.type == QUIET:
             return
         if event.kind == "Node":
@@ -175,6 +177,7 @@ class Final:
     counters = ("attempt", "restarts", "disruptions", "runningSeconds")
 
     def see(self, event: Event, before: Object | None, world: World) -> Found:
+        """See `replay.Check`."""
         if event.kind != "TrainingJob" or event.type in (QUIET, "DELETED"):
             return
         name = title(event.object)

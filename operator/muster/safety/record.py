@@ -39,10 +39,12 @@ class Event:
 
     @property
     def uid(self) -> str:
+        """Of the object."""
         return str(self.object.get("metadata", {}).get("uid", ""))
 
     @property
     def name(self) -> str:
+        """Of the object."""
         return str(self.object.get("metadata", {}).get("name", ""))
 
 
@@ -54,6 +56,7 @@ class History:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, event: Event) -> None:
+        """Add an event; its managedFields are dropped."""
         event.object.get("metadata", {}).pop("managedFields", None)
         with self._lock:
             self.events.append(event)
@@ -78,11 +81,13 @@ class History:
 
     @classmethod
     def load(cls, path: Path) -> History:
+        """Read what `dump` wrote."""
         with path.open() as lines:
             return cls.of(Event(**json.loads(line)) for line in lines)
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> History:
+        """Return a history of these events."""
         history = cls()
         for event in events:
             history.add(event)

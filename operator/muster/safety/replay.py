@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from e2e.watcher.hostlist import MalformedError
-from e2e.watcher.objects import Object, Placement, is_gang_pod, placement_of
-from e2e.watcher.record import GAP, QUIET, Event, History
+from muster.safety.hostlist import MalformedError
+from muster.safety.objects import Object, Placement, is_gang_pod, placement_of
+from muster.safety.record import GAP, QUIET, Event, History
 
 KINDS = ("TrainingJob", "Pod", "Node", "ClusterTopology", "Service")
 SLACK_SECONDS = 2.0
@@ -47,14 +47,17 @@ class World:
 
     @property
     def jobs(self) -> dict[str, Object]:
+        """TrainingJobs, by uid."""
         return self.objects["TrainingJob"]
 
     @property
     def pods(self) -> dict[str, Object]:
+        """Pods, by uid."""
         return self.objects["Pod"]
 
     @property
     def nodes(self) -> dict[str, Object]:
+        """Nodes, by name."""
         return self.objects["Node"]
 
     def apply(self, event: Event) -> Object | None:
@@ -111,7 +114,7 @@ class Check(Protocol):
 
 def judge(history: History, checks: Iterable[Check] | None = None) -> list[Violation]:
     """Return the violations of a history, in order; a repeated sentence is reported once."""
-    from e2e.watcher.judges import all_checks
+    from muster.safety.judges import all_checks
 
     chosen = list(all_checks() if checks is None else checks)
     world = World(gaps=history.gaps())

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from e2e.watcher.objects import Object, Placement, labels, placement_of, title
-from e2e.watcher.record import QUIET, Event
-from e2e.watcher.replay import SLACK_SECONDS, World
+from muster.safety.objects import Object, Placement, labels, placement_of, title
+from muster.safety.record import QUIET, Event
+from muster.safety.replay import SLACK_SECONDS, World
 
 Found = Iterator[tuple[str, tuple[str, ...]]]
 TOPOGRAPH = "fabric.topograph.run/tier-"
@@ -20,7 +20,7 @@ PRESET = (
     ("leaf", (TOPOGRAPH + "0", OLDER + "leaf"), False),
     ("nvlink", ("nvidia.com/gpu.clique",), False),
 )
-"""The preset GB300, which is also what Auto finds on the nodes of `e2e.nodes`."""
+"""The preset GB300, which is also what Auto finds on the nodes of `muster.embedded.racks`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Constraints:
     invariant = "S4"
 
     def see(self, event: Event, before: Object | None, world: World) -> Found:
+        """See `replay.Check`."""
         if event.kind != "TrainingJob" or event.type in (QUIET, "DELETED") or event.listed:
             return
         placement = placement_of(event.object)

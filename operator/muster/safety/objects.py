@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from e2e.watcher.hostlist import MalformedError, hosts, runs
+from muster.safety.hostlist import MalformedError, hosts, runs
 
 GATE = "muster.dev/gang"
 Object = Mapping[str, Any]
@@ -26,6 +26,7 @@ class Rank(NamedTuple):
 
 
 def labels(thing: Object) -> dict[str, str]:
+    """Return the labels of an object."""
     return dict(thing["metadata"].get("labels") or {})
 
 
@@ -35,6 +36,7 @@ def is_gang_pod(pod: Object) -> bool:
 
 
 def rank_of(pod: Object) -> Rank:
+    """Return the rank of a gang pod."""
     own = labels(pod)
     return Rank(own["muster.dev/job-uid"], own["muster.dev/role"], int(own["muster.dev/rank"]))
 
@@ -45,10 +47,12 @@ def born_of(pod: Object) -> int:
 
 
 def is_gated(pod: Object) -> bool:
+    """Return whether muster's gate is still on."""
     return any(gate["name"] == GATE for gate in pod["spec"].get("schedulingGates") or ())
 
 
 def bound_to(pod: Object) -> str | None:
+    """Return the node that a pod is bound to."""
     name = pod["spec"].get("nodeName")
     return str(name) if name else None
 
@@ -67,6 +71,7 @@ def pinned_to(pod: Object) -> str | None:
 
 
 def is_terminal(pod: Object) -> bool:
+    """Return whether a pod has ended."""
     return pod.get("status", {}).get("phase") in FINISHED
 
 
@@ -117,19 +122,23 @@ def placement_of(job: Object) -> Placement | None:
 
 
 def phase_of(job: Object) -> str:
+    """Return the phase of a job."""
     return str((job.get("status") or {}).get("phase", "Pending"))
 
 
 def title(job: Object) -> str:
+    """Return namespace and name."""
     meta = job["metadata"]
     return f"{meta.get('namespace', '')}/{meta['name']}"
 
 
 def is_ready(node: Object) -> bool:
+    """Return whether a node is Ready."""
     conditions = (node.get("status") or {}).get("conditions") or ()
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def is_out_of_service(node: Object) -> bool:
+    """Return whether a node carries the out-of-service taint."""
     taints = (node.get("spec") or {}).get("taints") or ()
     return any(each["key"] == "node.kubernetes.io/out-of-service" for each in taints)
