@@ -28,6 +28,14 @@ def span(labels: Sequence[str]) -> str:
     return f"{first}-{last[same:]}"
 
 
+def stem(labels: Sequence[str]) -> str:
+    """What names share, up to a separator: `r07-n00`, `r07-n17` -> `r07`. Empty if that is nothing, or for one name."""
+    if len(set(labels)) < 2:
+        return ""
+    common = _common(labels)
+    return common[: max(max(common.rfind(separator) for separator in _SEPARATORS), 0)]
+
+
 def fit(text: str, width: int) -> str:
     """At most `width` characters; the end of a name tells more than its beginning."""
     if len(text) <= width:
