@@ -204,3 +204,10 @@ def test_an_object_of_a_version(api: Client, ns: str, name: str) -> None:
     made = api.post(maps(ns), configmap(name))
     assert api.get(maps(ns, name), resourceVersion="0") == made
     assert api.get(maps(ns, name), resourceVersion=rv(made)) == made
+
+
+def test_a_version_at_least(api: Client, own: str) -> None:
+    made = api.post(maps(own), configmap("m"))
+    listed = api.get(maps(own), resourceVersion=rv(made), resourceVersionMatch="NotOlderThan")
+    assert "m" in names(listed)
+    assert int(listed["metadata"]["resourceVersion"]) >= int(rv(made))

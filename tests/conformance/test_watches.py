@@ -240,3 +240,28 @@ def test_a_deletion_that_waits_for_a_finalizer_is_a_change(api: Client, own: str
         assert watch.named() == ("MODIFIED", "a")
         api.patch(maps(own, "a"), {"metadata": {"finalizers": None}})
         assert watch.named() == ("DELETED", "a")
+
+
+def test_a_list_can_come_as_a_watch(api: Client, own: str) -> None:
+    """As informers of newer clients ask; the bookmark says where the list ends."""
+    made = [api.post(maps(own), configmap(each, {"s": "x"})) for each in ("a", "b")]
+    query = {
+        "sendInitialEvents": "true",
+        "resourceVersionMatch": "NotOlderThan",
+        "allowWatchBookmarks": "true",
+        "labelSelector": "s=x",
+    }
+    with watching(api, maps(own), None, **query) as watch:
+        first = sorted([watch.next(), watch.next()], key=lambda event: rv(event[1]))
+        assert first == [("ADDED", each) for each in made]
+        kind, mark = watch.next()
+        assert kind == "BOOKMARK"
+        assert mark["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+        assert int(rv(mark)) >= int(rv(made[-1]))
+        api.post(maps(own), configmap("c", {"s": "x"}))
+        assert watch.named() == ("ADDED", "c")
+
+
+def test_which_must_be_asked_for_in_full(api: Client, own: str) -> None:
+    answer = api.send("GET", maps(own), watch="true", sendInitialEvents="true", timeoutSeconds=1)
+    refused(answer, 422, "Invalid", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
