@@ -70,10 +70,9 @@ def read(request: Request, kind: Kind, change: Change) -> Object:
     if not isinstance(obj, dict):
         why = "couldn't get version/kind; json parse error: the body is no object"
         raise bad_request(f"the object provided is unrecognized (must be of type {kind.kind}): {why}")
+    if kind.crd is not None:
+        _same_kind(obj, kind)
     found_kind, found_version = obj.get("kind") or kind.kind, obj.get("apiVersion") or kind.api_version
-    if kind.crd is not None and (found_kind != kind.kind or found_version != kind.api_version):
-        said = f"{found_version}, Kind={found_kind}"
-        raise bad_request(f"the object provided is unrecognized (must be of type {kind.kind}): {said}")
     if found_kind != kind.kind:
         version = str(found_version).rpartition("/")[2]
         raise bad_request(
@@ -87,6 +86,20 @@ def read(request: Request, kind: Kind, change: Change) -> Object:
             f'registered for version "{found_version}"'
         )
     return normal(obj, kind, change)
+
+
+def _same_kind(obj: Object, kind: Kind) -> None:
+    """A custom object must say what it is."""
+    for part in ("kind", "apiVersion"):
+        if not obj.get(part):
+            word = part[0].upper() + part[1:]
+            why = f"Object '{word}' is missing in '{msgspec.json.encode(obj)[:256].decode(errors='replace')}'"
+            raise bad_request(f"the object provided is unrecognized (must be of type {kind.kind}): {why}")
+    if obj["apiVersion"] != kind.api_version:
+        said = f"the API version in the data ({obj['apiVersion']}) does not match the expected API version "
+        raise bad_request(f"{said}({kind.api_version})")
+    if obj["kind"] != kind.kind:
+        raise bad_request(f"the kind in the data ({obj['kind']}) does not match the expected kind ({kind.kind})")
 
 
 def normal(obj: Object, kind: Kind, change: Change) -> Object:

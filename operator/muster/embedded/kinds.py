@@ -30,7 +30,7 @@ class Kind:
     """`status` among them."""
     selectable: tuple[str, ...] = ()
     """Field paths that a field selector may name beside metadata.name and metadata.namespace."""
-    merge_keys: Mapping[str, str] = field(default=NOTHING, hash=False)
+    merge_keys: Mapping[str, str] = field(default_factory=dict, hash=False)
     """For strategic merge: path of a list (dots, no indices) -> its merge key; an empty key is a set of values."""
     verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
     unconditional: bool = True
@@ -151,7 +151,7 @@ BUILT_IN: tuple[Kind, ...] = (
         "Pod",
         short=("po",),
         categories=("all",),
-        subresources=("status", "binding", "eviction", "log", "resize"),
+        subresources=("status", "binding", "eviction", "log"),
         selectable=(
             "spec.nodeName",
             "spec.restartPolicy",
@@ -240,9 +240,7 @@ BUILT_IN: tuple[Kind, ...] = (
 )
 
 CREATE_ONLY: tuple[Kind, ...] = (
-    Kind(
-        "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", False, verbs=("create",)
-    ),
+    Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", False, verbs=("create",)),
     Kind("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", False, verbs=("create",)),
 )
 """Questions that are answered and not kept."""
@@ -271,6 +269,13 @@ class Kinds:
         for found in self._kinds.values():
             if found.kind == kind and found.group == group and found.version == version:
                 return found
+        return None
+
+    def find(self, group: str, plural: str) -> Kind | None:
+        """A kind, in whichever version it is served."""
+        for kind in self._kinds.values():
+            if kind.group == group and kind.plural == plural:
+                return kind
         return None
 
     def groups(self) -> dict[str, list[str]]:

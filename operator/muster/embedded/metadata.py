@@ -76,8 +76,9 @@ def duplicate(field: str, value: Any) -> Cause:
     return Cause(field, f"Duplicate value: {shown(value)}", "FieldValueDuplicate")
 
 
-def check(meta: Object) -> Iterator[Cause]:
-    """What is wrong with labels, annotations, owners and finalizers."""
+def check(meta: Object, built_in: bool = True) -> Iterator[Cause]:
+    """What is wrong with labels, annotations, owners and finalizers; definitions and custom objects may carry
+    finalizers without a domain."""
     for key, value in (meta.get("labels") or {}).items():
         if fault := key_fault(key):
             yield bad("metadata.labels", key, fault)
@@ -107,7 +108,7 @@ def check(meta: Object) -> Iterator[Cause]:
         path = f"metadata.finalizers[{index}]"
         if fault := key_fault(name):
             yield bad(path, name, fault)
-        elif "/" not in name and name not in STANDARD_FINALIZERS:
+        elif built_in and "/" not in name and name not in STANDARD_FINALIZERS:
             yield bad(path, name, "name is neither a standard finalizer name nor is it fully qualified")
 
 

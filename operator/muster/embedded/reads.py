@@ -68,6 +68,8 @@ class Reads:
         chosen = self.filter(route, request)
         limit = self._number(request, "limit")
         token = request.parameter("continue")
+        if request.parameter("resourceVersion") == "0" and not token:
+            limit = 0  # as the real server, whose cache knows no pages
         snapshot, rv, after = self._snapshot(kind, request, token, limit)
         found: list[Entry] = []
         more = False

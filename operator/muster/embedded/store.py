@@ -200,6 +200,14 @@ class Store:
             # The history stays counted in `_order`, and goes with it.
             del self._tables[kind.group, kind.plural]
 
+    def reindex(self, kind: Kind) -> None:
+        """Read the objects of a kind anew, for other selectable fields. Its history is forgotten."""
+        table = self.table(kind)
+        table.kind = kind
+        for key, entry in table.entries.items():
+            table.entries[key] = Entry(kind, entry.object(), entry.rv)
+        self.expire()
+
     def put(self, table: Table, obj: Object, old: Entry | None) -> Entry:
         """Write an object; its metadata.resourceVersion is set here. `old` is the entry that it replaces."""
         self.rv += 1
