@@ -40,14 +40,16 @@ class Gang:
         return {role.name: role.count for role in self.job.roles} if isinstance(self.job, Job) else {}
 
     def role(self, asked: str | None) -> str:
-        """The role asked for, or the only one. Raises Failed."""
+        """The role asked for, or the only one. Raises Failed, and NotYet for a job that has none."""
         roles = self.roles()
+        if not roles:  # refused by the operator as it is written
+            raise NotYet(f"{self.key} is not placed: {self.why()}")
         if asked is None and len(roles) == 1:
             return next(iter(roles))
         if asked in roles:
             return str(asked)
         said = f"has no role {asked}" if asked is not None else "has several roles"
-        raise Failed(f"{self.key} {said}: use --role with {_either(roles) or 'the name of one'}.")
+        raise Failed(f"{self.key} {said}: use --role with {_either(roles)}.")
 
     def pod(self, role: str | None, rank: int, attempt: int | None) -> RankPod:
         """The pod of a rank, of the newest attempt that has one unless an attempt is named.
@@ -126,7 +128,7 @@ async def read(api: Session, namespace: str, name: str) -> Gang:
             raise Failed(
                 f"there is no TrainingJob {name} in namespace {namespace}. `kubectl get trainingjobs -A` lists them."
             ) from None
-        raise refusal(error, f"read the TrainingJob {namespace}/{name}") from None
+        raise refusal(error, f"read the TrainingJob {namespace}/{name}", ours=True) from None
     pods: list[RankPod] = []
     levels = [level for level, _ in job.status.placement.domains] if job.status.placement is not None else []
     try:

@@ -48,12 +48,12 @@ async def session(kubeconfig: str, context: str) -> AsyncIterator[Session]:
         await transport.close()
 
 
-def refusal(error: ApiError, what: str) -> Failed:
-    """A sentence for an answer that is no success; `what` follows `cannot`."""
+def refusal(error: ApiError, what: str, *, ours: bool = False) -> Failed:
+    """A sentence for an answer that is no success; `what` follows `cannot`. `ours`: of a kind that muster brings."""
     if not error.code:
         return Failed(f"the API server does not answer: {error.message}. Check --kubeconfig and --context.")
     words = (error.message or error.reason or error.answer.value).rstrip(".")
-    if error.absent_kind:
+    if error.absent_kind and ours:
         return Failed(f"cannot {what}: the cluster does not serve it. `muster crds` prints what to apply.")
     if error.answer is Answer.RBAC:
         return Failed(f"cannot {what}: the API server refuses ({error.code}): {words}.")
