@@ -10,7 +10,6 @@ import hmac
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
@@ -202,6 +201,3 @@ def kubeconfig(url: str, token: str | None = None, name: str = "embedded") -> st
 def wall_clock() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
-
-
-Stop = Callable[[], Awaitable[None]]
