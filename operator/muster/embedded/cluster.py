@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Protocol
 
 import msgspec
 
+from muster.embedded import podlog
 from muster.embedded.accounts import Accounts
 from muster.embedded.binder import Binder
-from muster.embedded.feed import Serving
 from muster.embedded.kubelet import Kubelet
 from muster.embedded.nodecare import MONITOR_GRACE_MS, NodeCare
 from muster.embedded.podlife import Delays
 from muster.embedded.racks import Racks
+from muster.embedded.server import Server
 from muster.embedded.wire import Object, Request
 
 CHUNK = 100
@@ -32,20 +32,13 @@ ROUNDS = 1_000
 _encode = msgspec.json.Encoder().encode
 
 
-class Ticking(Serving, Protocol):
-    """What a cluster needs of its server."""
-
-    def tick(self) -> int | None:
-        """Do what is due; when next, ms."""
-        ...
-
-
 class EmbeddedCluster:
     """See the module."""
 
     def __init__(
         self,
-        server: Ticking,
+        server: Server,
+        clock: Callable[[], int],
         delays: Delays = Delays(),  # noqa: B008  (frozen)
         *,
         kubelets: bool = True,
@@ -54,18 +47,24 @@ class EmbeddedCluster:
     ) -> None:
         """Nothing is done before the first step.
 
+        clock -- the server's, ms.
         delays -- the pods' common delays.
         kubelets -- without them pods are bound and nothing more, until others stand in for the kubelets.
         lost_machines -- a machine that is off becomes NotReady by itself, after `grace_ms`; without it whoever turns
             it off sets its condition, too.
         """
         self.server = server
+        self._clock = clock
         self.accounts = Accounts(server)
         self.binder = Binder(server)
         self.kubelet = Kubelet(server, delays) if kubelets else None
         self.care = NodeCare(server, lost_machines=lost_machines, grace_ms=grace_ms)
+        server.pods.logs = podlog.source(clock)
+        self._before = server.on_write
+        server.on_write = self._note
         self._news = True
         self._called: asyncio.Event | None = None
+        # Every write wakes; the controllers inside the server have no watches. Watches that end do so without one.
         for each in (self.accounts, self.binder, self.kubelet, self.care):
             if each is not None:
                 each.listen(self._note)
@@ -90,16 +89,15 @@ class EmbeddedCluster:
                 return now if self._news else due
         return now + 1
 
-    async def run(self, clock: Callable[[], int]) -> None:
-        """Do what is due by the clock (ms), until cancelled."""
+    async def run(self) -> None:
+        """Do what is due by the clock, until cancelled."""
         called = self._called = asyncio.Event()
         while True:
             called.clear()
-            now = clock()
-            due = self.step(now, CHUNK)
+            due = self.step(self._clock(), CHUNK)
             # Requests get their turn even while there is work.
-            await asyncio.sleep(0 if due is not None and due <= now else PAUSE_SECONDS)
-            left = None if due is None else (due - clock()) / 1000
+            await asyncio.sleep(0 if due is not None and due <= self._clock() else PAUSE_SECONDS)
+            left = None if due is None else (due - self._clock()) / 1000
             if left is None or left > 0:
                 try:
                     async with asyncio.timeout(left):
@@ -124,5 +122,7 @@ class EmbeddedCluster:
 
     def _note(self) -> None:
         self._news = True
+        if self._before is not None:
+            self._before()
         if self._called is not None:
             self._called.set()

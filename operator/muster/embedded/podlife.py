@@ -14,6 +14,7 @@ template) ask for something else; all begin with `fake.muster.dev/`:
 | refuse | Failed with this reason and no container status, as the kubelet's admission does |
 | stop-seconds | how long the containers take to end after SIGTERM; past the grace: killed, 137 |
 | stop-exit-code | what they end with on SIGTERM (143) |
+| log | text in the container's log (embedded cluster) |
 | only-rank, only-attempt | all the above holds only for pods with this `muster.dev/rank`, `muster.dev/attempt` |
 """
 
