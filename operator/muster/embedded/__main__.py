@@ -18,7 +18,8 @@ import yaml
 
 from muster.embedded.cluster import EmbeddedCluster
 from muster.embedded.http import HttpServer, kubeconfig, wall_clock
-from muster.embedded.racks import Racks
+from muster.embedded.podlife import Delays
+from muster.embedded.racks import TAINTS, Racks
 from muster.embedded.server import Server
 from muster.embedded.wire import Object, StatusError
 
@@ -38,8 +39,12 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         "--crds", type=Path, action="append", default=[], help="file or directory to install, any often"
     )
     parser.add_argument("--kubeconfig", type=Path, help="write a kubeconfig here; clients then need its token")
+    parser.add_argument("--token", help="the bearer token that clients need; without it one is made if needed")
     parser.add_argument("--racks", type=int, default=0, help="racks of 18 GB300 nodes to begin with")
     parser.add_argument("--machines", action="store_true", help="run a scheduler and kubelets, as --racks does")
+    parser.add_argument("--without-kubelets", action="store_true", help="a scheduler alone: others run the pods")
+    parser.add_argument("--start-delay", type=float, default=0.0, metavar="SECONDS", help="from bound to Running")
+    parser.add_argument("--stop-delay", type=float, default=0.0, metavar="SECONDS", help="from SIGTERM to ended")
     parser.add_argument("--seed", type=int, default=0, help="of uids and generated names")
     return parser.parse_args(given)
 
@@ -48,8 +53,8 @@ async def serve(options: argparse.Namespace) -> None:
     """Serve until SIGINT or SIGTERM."""
     server = Server(wall_clock, seed=options.seed)
     server.install(documents(options.crds))
-    token = secrets.token_urlsafe(24) if options.kubeconfig else None
-    machines = options.machines or options.racks > 0
+    token = options.token or (secrets.token_urlsafe(24) if options.kubeconfig else None)
+    machines = options.machines or options.without_kubelets or options.racks > 0
     http = HttpServer(server, token=token, drive=not machines)
     url = await http.start(options.port)
     if options.kubeconfig:
@@ -57,9 +62,10 @@ async def serve(options: argparse.Namespace) -> None:
         options.kubeconfig.write_text(kubeconfig(url, token), encoding="utf-8")
     driver: asyncio.Task[None] | None = None
     if machines:
-        cluster = EmbeddedCluster(server, wall_clock)
+        delays = Delays(options.start_delay, options.stop_delay)
+        cluster = EmbeddedCluster(server, wall_clock, delays, kubelets=not options.without_kubelets)
         if options.racks:
-            cluster.add(Racks(racks=options.racks), wall_clock())
+            cluster.add(Racks(racks=options.racks, taints=TAINTS), wall_clock())
         driver = asyncio.create_task(cluster.run())
     print(url, flush=True)
     ended = asyncio.Event()
