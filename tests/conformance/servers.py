@@ -36,10 +36,8 @@ def embedded() -> Iterator[Server]:
     """`muster.embedded`, served over HTTP from a thread of this process."""
     from tests.conformance.embedded import serve
 
-    with serve() as (url, token, expire):
-        client = Client(url, token, None)
-        apply(client, documents(ROOT / "crds"))
-        yield Server(client, expire, expires_watches=True)
+    with serve(ROOT / "crds") as (url, token, expire):
+        yield Server(Client(url, token, None), expire, expires_watches=True)
 
 
 @contextmanager
