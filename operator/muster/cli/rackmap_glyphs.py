@@ -1,7 +1,8 @@
 """What one character of the rack map says: a tile (one node, or all nodes of a rack or group) -> glyph and colour name.
 
 Every state has a glyph of its own, so that the map reads without colour. The colours are those of Okabe and Ito ("Color
-Universal Design", 2008), which stay apart with every common colour blindness; free room is one hue from dark to light.
+Universal Design", 2008), which stay apart with every common colour blindness, on dark and on light terminals; free room
+is one hue.
 """
 
 from __future__ import annotations
@@ -31,11 +32,8 @@ PALETTE = {
     "job2": "black on #009e73",
     "job3": "white on #0072b2",
     "job4": "black on #cc79a7",
-    "room0": "dim",
-    "room1": "#08519c",
-    "room2": "#3182bd",
-    "room3": "#6baed6",
-    "room4": "#bdd7e7",
+    "some": "#3182bd",
+    "all": "black on #9ecae1",
 }
 """Colour names to rich styles. Jobs take job0 to job4 in turn; the letter tells apart those that share one."""
 JOB_COLOURS = 5
@@ -114,11 +112,10 @@ def by_free(tile: Tile, glyphs: Glyphs) -> Glyph:
     free = sum(cell.open for cell in tile)
     if not free:
         usable = any(cell.health.usable for cell in tile)
-        return (glyphs.free, "room0") if usable else _HEALTH[_worst(tile)]
-    step = 1 + 3 * free // max(slots, 1)
+        return (glyphs.free, "free") if usable else _HEALTH[_worst(tile)]
     if len(tile) == 1:
-        return str(free) if free < 10 else "+", f"room{step}"
-    return glyphs.room[max(1, 8 * free // max(slots, free)) - 1], f"room{step}"
+        return str(free) if free < 10 else "+", "all" if free == slots else "some"
+    return glyphs.room[max(1, 8 * free // max(slots, free)) - 1], "some"
 
 
 def glyph(view: View, tile: Tile, marks: Mapping[str, str], glyphs: Glyphs) -> Glyph:
@@ -139,18 +136,24 @@ def colour_of(letter: str) -> str:
 
 
 def key(view: View, folded: bool, present: frozenset[Health], unit: str, glyphs: Glyphs) -> list[tuple[Glyph, str]]:
-    """The signs of a view with their meaning; of health only what is there. `folded`: a tile is more than one node."""
+    """The signs of a view with their meaning, of health only what is there (by health the legend tells more of it).
+    `folded`: a tile is more than one node."""
     health = [(_HEALTH[h], _WORDS[h]) for h in _HEALTH if h in present]
     if view is View.JOB:
         rest = [(("#", "many"), "several jobs"), (("=", "other"), "other pods"), *health]
         return [((glyphs.free, "free"), "free"), (("a", ""), "in small: not running"), *rest]
     if view is View.HEALTH:
-        digit = [(("3", ""), "that many not usable")] if folded and present - {Health.OK} else []
-        return [((glyphs.free, "free"), "all well"), *health, *digit]
+        return [((glyphs.free, "free"), "all well"), *([(("3", ""), "that many not usable")] if folded else [])]
     if folded:
-        some, full = (glyphs.room[0], "room1"), (glyphs.room[-1], "room4")
-        return [((glyphs.free, "room0"), "none free"), (some, f"few {unit}s free"), (full, "all free"), *health]
-    return [((glyphs.free, "room0"), "none free"), (("3", "room3"), f"that many {unit}s free"), *health]
+        room = [((glyphs.room[0], "some"), f"few {unit}s free"), ((glyphs.room[-1], "some"), "all free")]
+    else:
+        room = [(("3", "some"), f"that many {unit}s free")]
+    return [((glyphs.free, "free"), "none free"), *room, *health]
+
+
+def health_sign(health: Health) -> tuple[Glyph, str]:
+    """The sign of a health other than OK, and its name."""
+    return _HEALTH[health], _WORDS[health]
 
 
 def _worst(tile: Tile) -> Health:

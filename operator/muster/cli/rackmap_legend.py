@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from muster.cli import rackmap_names as names
-from muster.cli.rackmap_glyphs import Glyphs, View, colour_of, key
-from muster.cli.rackmap_model import JobLine, Picture
+from muster.cli.rackmap_glyphs import Glyphs, View, colour_of, health_sign, key
+from muster.cli.rackmap_model import Health, JobLine, Picture
+from muster.kube.hostlist import compress
 
 Span = tuple[str, str]
 """Text, and the name of its colour in rackmap_glyphs.PALETTE."""
@@ -29,19 +30,51 @@ def title(picture: Picture, each: str, width: int) -> list[Line]:
 def legend(
     picture: Picture, view: View, folded: bool, marks: Mapping[str, str], glyphs: Glyphs, width: int, room: int | None
 ) -> list[Line]:
-    """The signs, then the jobs: one a line if `room` (lines) allows, else packed, and as many as fit."""
+    """The signs, then what belongs to the view: the jobs; the nodes that are not usable; how many whole nodes are free
+    in how many racks, and who waits. `room` in lines: what does not fit is packed, then counted."""
     present = frozenset(cell.health for cell in picture.cells())
     signs = key(view, folded, present, picture.unit, glyphs)
     lines = [line for line, _ in _packed([(sign, (f" {words}", "")) for sign, words in signs], width)]
+    waiting = [job for job in picture.jobs if not job.nodes]
+    told: list[JobLine] = list(picture.jobs) if view is View.JOB else waiting if view is View.FREE else []
+    rows = [_job(job, marks, full=True) for job in told]
+    if view is View.HEALTH:
+        rows = list(_unwell(picture))
+    elif view is View.FREE:
+        lines += [_cut(line, width) for line in _room(picture)]
     left = None if room is None else max(room - len(lines), 0)
-    if left is None or len(picture.jobs) <= left:
-        return lines + [_cut(_job(job, marks, full=True), width) for job in picture.jobs]
-    packed = _packed([_job(job, marks, full=False) for job in picture.jobs], width)
+    if left is None or len(rows) <= left:
+        return lines + [_cut(row, width) for row in rows]
+    packed = _packed([_job(job, marks, full=False) for job in told] or rows, width)
     if len(packed) <= left:
         return lines + [line for line, _ in packed]
     kept = packed[: max(left - 1, 0)]
-    more = len(picture.jobs) - sum(count for _, count in kept)
-    return lines + [line for line, _ in kept] + [((f"and {more} more jobs", "label"),)] * (left > 0)
+    more = len(rows) - sum(count for _, count in kept)
+    return lines + [line for line, _ in kept] + [((f"and {more} more", "label"),)] * (left > 0)
+
+
+def _unwell(picture: Picture) -> Iterator[Line]:
+    """The nodes that are not usable, by cause."""
+    nodes: dict[Health, list[str]] = {}
+    for cell in picture.cells():
+        if not cell.health.usable:
+            nodes.setdefault(cell.health, []).append(cell.node)
+    for health in Health:
+        if health in nodes:
+            sign, words = health_sign(health)
+            yield (sign, (f" {words}, {len(nodes[health])}: {compress(nodes[health])}", ""))
+
+
+def _room(picture: Picture) -> Iterator[Line]:
+    """How many racks have how many nodes on which nothing runs, the emptiest first."""
+    racks: dict[int, int] = {}
+    for rack in picture.racks():
+        whole = sum(cell.health.usable and cell.free == cell.slots for cell in rack.cells)
+        racks[whole] = racks.get(whole, 0) + 1
+    found = [f"{whole} in {count}" for whole, count in sorted(racks.items(), reverse=True)]
+    if found:
+        found[0] += " racks"
+    yield (("nodes all free: ", "label"), (", ".join(found) or "none", ""))
 
 
 def _job(job: JobLine, marks: Mapping[str, str], *, full: bool) -> Line:
