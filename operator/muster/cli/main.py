@@ -14,6 +14,7 @@ from muster.cli.output import Failed
 
 COMMANDS = {
     "run": "Run the operator.",
+    "demo": "Play a story of a minute on a cluster of 4,608 GPUs that is this machine alone.",
     "what-if": "Judge jobs against a cluster or a dump of one, without touching anything.",
     "top": "Draw the racks of a cluster, live or once.",
     "ranks": "List a job's ranks: pod, node, segment and domains.",
