@@ -28,11 +28,17 @@ def command(
 
     from rich.console import Console
 
+    from muster.cli.demo_children import ChildError
     from muster.cli.demo_play import Options, play
 
     console = Console(stderr=form is Form.JSON)
     try:
         result = asyncio.run(play(Options(racks, speed, seed, keep), console))
+    except asyncio.CancelledError:
+        # SIGTERM; all has been taken down.
+        raise typer.Exit(143) from None
+    except ChildError as error:
+        raise Failed(str(error)) from None
     except OSError as error:
         raise Failed(f"cannot start: {error}") from None
     if form is Form.JSON:

@@ -19,6 +19,7 @@ NAMESPACE = "default"
 JOBS = f"{GROUP}/namespaces/{NAMESPACE}/trainingjobs"
 SEGMENT = 16
 """Nodes of a rack that a segment takes: two of the 18 are left, as is the practice."""
+SMALL = tuple(f"tune-{number}" for number in range(6))
 MOST_PODS = 10_000
 """Of one job."""
 PATIENCE = 90.0
@@ -96,13 +97,19 @@ class Story:
         await self._pause()
         self.screen.chapter("More gangs fill the racks; small ones take the nodes that these leave over")
         await self._submit("sweep", sizes.sweep, seconds=20)
-        for name in self._small():
-            await self._submit(name, 0, nodes=2, seconds=20)
-        for name in ("sweep", *self._small()):
-            await self._started(name)
+        for name in SMALL:
+            await self._submit(name, 0, nodes=2, seconds=20, aloud=False)
+        self.screen.line(f"{SMALL[0]} to {SMALL[-1]}: 2 nodes each")
+        await self._started("sweep")
+        for name in SMALL:
+            await self._started(name, aloud=False)
+        longest = max(self.told[name].waited or 0.0 for name in SMALL)
         used = self._racks_of("pretrain") | self._racks_of("sweep")
-        inside = sum(self._racks_of(name) <= used for name in self._small())
-        self.screen.line(f"{inside} of {len(self._small())} small ones lie in racks that the large ones had opened")
+        inside = sum(self._racks_of(name) <= used for name in SMALL)
+        self.screen.line(
+            f"the {len(SMALL)} small ones ran after {longest:.1f} s at most, "
+            f"{inside} of them in racks that the large ones had opened"
+        )
         await self._pause()
 
     async def _waits(self, sizes: Sizes) -> None:
@@ -156,7 +163,7 @@ class Story:
         await self._started("pretrain", attempt=2)
 
     async def _ends(self) -> None:
-        for name in self._small():
+        for name in SMALL:
             await self._until(name, lambda s: s["phase"] == "Succeeded", "ends by itself")
         self.screen.chapter("All is told; what was started runs on")
 
@@ -185,7 +192,14 @@ class Story:
     # --- steps ---
 
     async def _submit(
-        self, name: str, racks: int, *, nodes: int = 0, seconds: float | None = None, suspend: bool = False
+        self,
+        name: str,
+        racks: int,
+        *,
+        nodes: int = 0,
+        seconds: float | None = None,
+        suspend: bool = False,
+        aloud: bool = True,
     ) -> None:
         pods = nodes or racks * SEGMENT
         segment = SEGMENT if racks else pods
@@ -196,9 +210,10 @@ class Story:
         self._since[name] = time.time()
         await self.api.call("POST", f"{JOBS}?fieldValidation=Strict", job)
         note = ", suspended" if suspend else ""
-        self.screen.line(f"{name}: {pods} nodes in segments of {segment}{note}")
+        if aloud:
+            self.screen.line(f"{name}: {pods} nodes in segments of {segment}{note}")
 
-    async def _started(self, name: str, attempt: int = 1) -> None:
+    async def _started(self, name: str, attempt: int = 1, *, aloud: bool = True) -> None:
         def runs(status: Object) -> bool:
             return status["phase"] in ("Running", "Succeeded") and status.get("attempt", 0) >= attempt
 
@@ -208,6 +223,8 @@ class Story:
         if told.waited is None:
             told.waited = seconds
         told.domains = domains(status)
+        if not aloud:
+            return
         where = ", ".join(f"{used}/{least} {level}" for level, (used, least) in told.domains.items())
         again = f", attempt {status['attempt']}," if attempt > 1 else ""
         self.screen.line(f"{name}{again} ran on all its {told.pods} nodes after {seconds:.1f} s; domains: {where}")
@@ -250,9 +267,6 @@ class Story:
 
     def _racks_of(self, name: str) -> set[str]:
         return {pod["spec"]["nodeName"].partition("-")[0] for pod in self._pods(name) if pod["spec"].get("nodeName")}
-
-    def _small(self) -> tuple[str, ...]:
-        return tuple(f"tune-{number}" for number in range(6))
 
 
 def manifest(name: str, pods: int, segment: int = 0, seconds: float | None = None) -> Object:
