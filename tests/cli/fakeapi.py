@@ -47,6 +47,8 @@ class FakeApi:
         return self
 
     def stop(self) -> None:
+        for _, queue in self._watches:
+            self._loop.call_soon_threadsafe(queue.put_nowait, b"")
         asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
@@ -125,8 +127,9 @@ class FakeApi:
         await response.prepare(request)
         queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._watches.append((collection, queue))
-        while True:
-            await response.write(await queue.get())
+        while line := await queue.get():
+            await response.write(line)
+        return response
 
     async def _log(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -152,33 +152,37 @@ def _blocks(picture: Picture, fold: Fold) -> list[_Block]:
 
 def _parents(picture: Picture) -> Iterator[_Block]:
     """Groups as characters, those of one parent together."""
-    by_parent: dict[str, list[Group]] = {}
+    by_parent: dict[str, list[tuple[Group, Tile]]] = {}
     for group in picture.groups:
-        by_parent.setdefault(group.parent, []).append(group)
+        if tile := tuple(cell for rack in group.racks for cell in rack.cells):
+            by_parent.setdefault(group.parent, []).append((group, tile))
     labels = dict(zip(by_parent, names.short(list(by_parent)), strict=True))
     for parent, groups in by_parent.items():
+        own = names.short([group.name for group, _ in groups])
         for i in range(0, len(groups), WIDEST):
-            part = groups[i : i + WIDEST]
-            columns = tuple((tuple(cell for rack in group.racks for cell in rack.cells),) for group in part)
-            yield _Block(labels[parent] or names.short([g.name for g in groups])[i], "", columns)
+            columns = tuple((tile,) for _, tile in groups[i : i + WIDEST])
+            yield _Block(labels[parent] or own[i], "", columns)
 
 
 def _pieces(group: Group, label: str, fold: Fold) -> Iterator[_Block]:
-    stacks = [_columns(rack.cells, fold) for rack in group.racks]
+    racks = [rack for rack in group.racks if rack.cells]
+    stacks = [_columns(rack.cells, fold) for rack in racks]
     gapped = any(len(stack) > 1 for stack in stacks)
     wide = sum(map(len, stacks)) + (len(stacks) - 1 if gapped else 0)
-    step = len(stacks) if wide <= WIDEST else max(1, WIDEST // (max(map(len, stacks)) + 1)) if gapped else PIECE
+    step = max(len(stacks), 1)
+    if wide > WIDEST:
+        step = max(1, WIDEST // (max(map(len, stacks)) + 1)) if gapped else PIECE
     for i in range(0, len(stacks), step):
         columns: list[tuple[Tile, ...] | None] = []
         for stack in stacks[i : i + step]:
             columns += [None, *stack] if gapped and columns else stack
-        shown = [rack.name for rack in group.racks[i : i + step]]
+        shown = [rack.name for rack in racks[i : i + step]]
         yield _Block(label or shown[0], names.span(shown), tuple(columns))
 
 
 def _columns(cells: Sequence[Cell], fold: Fold) -> list[tuple[Tile, ...]]:
     if fold is not Fold.NODES:
-        return [(tuple(cells),)] if cells else []
+        return [(tuple(cells),)]
     count = -(-len(cells) // TALLEST)
     tall = -(-len(cells) // max(count, 1)) or 1
     return [tuple((cell,) for cell in cells[i : i + tall]) for i in range(0, len(cells), tall)]

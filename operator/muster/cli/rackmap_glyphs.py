@@ -76,7 +76,8 @@ _WORST = (Health.OUT_OF_SERVICE, Health.NOT_READY, Health.TAINTED, Health.CORDON
 
 def by_job(tile: Tile, marks: Mapping[str, str], glyphs: Glyphs) -> Glyph:
     """Whose it is: a job's letter (small while none of its pods there runs), `#` several jobs', `=` other pods',
-    a dot nobody's; a broken node shows as such whoever holds it."""
+    a dot nobody's; a broken node shows as such whoever holds it. Of several nodes one is enough for a job to show, and
+    half of them for other pods."""
     if all(cell.health.broken for cell in tile):
         return _HEALTH[_worst(tile)]
     jobs = dict.fromkeys(key for cell in tile for key in cell.jobs)
@@ -86,7 +87,7 @@ def by_job(tile: Tile, marks: Mapping[str, str], glyphs: Glyphs) -> Glyph:
         return letter if any(cell.running for cell in tile) else letter.lower(), colour_of(letter)
     if jobs:
         return "#", "many"
-    if any(cell.others for cell in tile):
+    if 2 * sum(cell.others for cell in tile) >= len(tile):
         return "=", "other"
     if not any(cell.health.usable for cell in tile):
         return _HEALTH[_worst(tile)]
