@@ -6,7 +6,8 @@ account: there is nothing that a container could call.
 
 from __future__ import annotations
 
-from muster.embedded.poddefaults import containers_of
+from muster.embedded.amounts import written
+from muster.embedded.poddefaults import canonized, containers_of
 from muster.embedded.quantities import amounts, thousandths
 from muster.embedded.state import State
 from muster.embedded.wire import Object, StatusError, forbidden
@@ -116,6 +117,7 @@ def _runtime_class(state: State, spec: Object, name: str) -> None:
 def default_range(spec: Object) -> None:
     """The defaults of a LimitRange itself."""
     for item in spec.get("limits") or ():
+        canonized("LimitRange", *(value for value in item.values() if isinstance(value, dict)))
         if item.get("type") != "Container":
             continue
         default = dict(item.get("default") or {})
@@ -189,8 +191,6 @@ def _whole(spec: Object) -> Object:
 
 
 def _sum(key: str, left: str, right: str) -> str:
-    from muster.embedded.amounts import written
-
     return written(key, thousandths(left) + thousandths(right))
 
 

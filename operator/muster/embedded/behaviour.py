@@ -50,9 +50,6 @@ class Behaviour:
         """What is wrong with a change."""
         return ()
 
-    def reserve(self, state: State, obj: Object, change: Change) -> None:
-        """The last admission plugin, quota, after validation; it writes unless the change is a dry run."""
-
     def grace(self, obj: Object, asked: int | None) -> int | None:
         """Seconds of grace before an object is gone; None: this kind knows none."""
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from muster.embedded.patches import APPLY, APPLY_CBOR, JSON_PATCH, MERGE, STRATE
 from muster.embedded.state import Change, Route
 from muster.embedded.wire import JSON, Cause, Object, Request, StatusError, bad_request, invalid, too_large
 
+_KEPT = ("metadata", "spec", "status")
 LARGEST_BODY = 3 * 1024 * 1024
 YAML = "application/yaml"
 _STRICTNESS = ("", "Ignore", "Strict", "Warn")
@@ -52,15 +54,37 @@ def decoded(request: Request) -> Any:
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise bad_request(f"error decoding YAML: {error}") from None
     if kind not in ("", JSON, MERGE, JSON_PATCH, STRATEGIC):
-        raise unsupported_media()
+        raise unsupported_media(JSON, YAML)
     try:
         return _decode(request.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise bad_request(f"couldn't get version/kind; json parse error: {_json_fault(request.body)}") from None
 
 
-def unsupported_media() -> StatusError:
+def _json_fault(body: bytes) -> str:
+    """What is wrong with JSON, in Go's words."""
+    try:
+        json.loads(body)
+    except json.JSONDecodeError as error:
+        text = body.decode(errors="replace")
+        if error.pos >= len(text.rstrip()):
+            return "unexpected end of JSON input"
+        return f"invalid character {text[error.pos]!r} looking for beginning of value"
+    except (ValueError, RecursionError) as error:
+        return str(error)
+    return "the text is not UTF-8"
+
+
+def unsupported_media(*read: str) -> StatusError:
     """415, in the words of the real server, with what is read here."""
+    said = f"the body of the request was in an unknown format - accepted media types include: {', '.join(read)}"
+    return StatusError(415, "UnsupportedMediaType", said)
+
+
+def unsupported_patch(kind: Kind) -> StatusError:
+    """415 for a patch that the kind does not take."""
+    if kind.crd is not None:
+        return unsupported_media(JSON_PATCH, MERGE, APPLY)
     return StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type")
 
 
@@ -85,6 +109,8 @@ def read(request: Request, kind: Kind, change: Change) -> Object:
             f'{kind.kind} in version "{version}" cannot be handled as a {kind.kind}: no kind "{kind.kind}" is '
             f'registered for version "{found_version}"'
         )
+    if change.strict != "Ignore" and media(request) in ("", JSON) and (twice := strictness.repeated(request.body, obj)):
+        strictness.tell(kind, [f'duplicate field "{path}"' for path in twice], change)
     return normal(obj, kind, change)
 
 
@@ -119,8 +145,13 @@ def normal(obj: Object, kind: Kind, change: Change) -> Object:
             result = without_nulls(result)
             result["metadata"] = result.get("metadata") or {}
         strictness.enforce(kind, result, change)
+        for key in [key for key, value in result.items() if value in ({}, []) and key not in _KEPT]:
+            del result[key]
     elif None in result["metadata"].values():
         result["metadata"] = without_nulls(result["metadata"])
+    own = result["metadata"]
+    for key in [key for key, value in own.items() if value in ({}, []) and key != "managedFields"]:
+        del own[key]
     return result
 
 

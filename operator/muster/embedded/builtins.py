@@ -10,29 +10,22 @@ from muster.embedded import admission, quota, schema
 from muster.embedded.behaviour import Behaviour, Causes, Labelled
 from muster.embedded.kinds import CRDS, Kind, custom
 from muster.embedded.metadata import bad, forbid, label_fault, required, unsupported
+from muster.embedded.poddefaults import canonized
 from muster.embedded.pods import Pods
-from muster.embedded.quantities import thousandths
 from muster.embedded.state import Change, State
 from muster.embedded.wire import Cause, Object, bad_request, forbidden
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
+_LARGEST_DATA = 1 << 20
+"""Bytes of a ConfigMap's values."""
 _SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
 _SERVICE_RULE = (
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
     "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
     "'[a-z]([-a-z0-9]*[a-z0-9])?')"
 )
-
-
-class _Counted(Behaviour):
-    """A kind that a ResourceQuota may count."""
-
-    plural = ""
-
-    def reserve(self, state: State, obj: Object, change: Change) -> None:
-        """Charge it."""
-        quota.reserve(state, self.plural, "", obj, change.dry_run)
 
 
 class _Namespaces(Labelled):
@@ -62,15 +55,7 @@ class _Nodes(Behaviour):
             status = obj["status"] = {}
         if status.get("capacity") and not status.get("allocatable"):
             status["allocatable"] = dict(status["capacity"])
-        for part in ("capacity", "allocatable"):
-            for value in (status.get(part) or {}).values():
-                try:
-                    thousandths(value)
-                except (ValueError, TypeError):
-                    raise bad_request(
-                        'Node in version "v1" cannot be handled as a Node: quantities must match the regular '
-                        "expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-                    ) from None
+        canonized("Node", status.get("capacity"), status.get("allocatable"))
 
     def check(self, obj: Object) -> Causes:
         return _taints(obj)
@@ -95,8 +80,7 @@ def _taints(obj: Object) -> Causes:
         seen.add((taint.get("key") or "", taint.get("effect") or ""))
 
 
-class _Services(_Counted):
-    plural = "services"
+class _Services(Behaviour):
     returns_deleted = True
     create_on_update = True
 
@@ -180,12 +164,23 @@ class _Leases(Behaviour):
     def default(self, obj: Object) -> None:
         if obj.get("spec") is None:
             obj["spec"] = {}
+        _micro(obj["spec"])
 
     def check(self, obj: Object) -> Causes:
         return _lease(obj["spec"])
 
     def check_change(self, new: Object, old: Object, subresource: str) -> Causes:
         return _lease(new["spec"])
+
+
+def _micro(spec: Object) -> None:
+    for part in ("acquireTime", "renewTime"):
+        text = spec.get(part)
+        if text is not None and not _MICRO_TIME.fullmatch(text):
+            raise bad_request(
+                'Lease in version "v1" cannot be handled as a Lease: parsing time '
+                f'"{text}" as "2006-01-02T15:04:05.000000Z07:00": cannot parse it'
+            )
 
 
 def _lease(spec: Object) -> Causes:
@@ -239,6 +234,9 @@ class _PriorityClasses(Behaviour):
 
 
 class _RuntimeClasses(Behaviour):
+    def default(self, obj: Object) -> None:
+        canonized("RuntimeClass", (obj.get("overhead") or {}).get("podFixed"))
+
     def check(self, obj: Object) -> Causes:
         if fault := label_fault(obj.get("handler") or ""):
             yield bad("handler", obj.get("handler") or "", fault)
@@ -248,13 +246,13 @@ class _RuntimeClasses(Behaviour):
             yield bad("handler", new.get("handler"), "field is immutable")
 
 
-class _Quotas(_Counted):
-    plural = "resourcequotas"
+class _Quotas(Behaviour):
     returns_deleted = True
 
     def default(self, obj: Object) -> None:
         if obj.get("spec") is None:
             obj["spec"] = {}
+        canonized("ResourceQuota", obj["spec"].get("hard"))
 
     def prepare(self, state: State, obj: Object) -> None:
         obj["status"] = {}
@@ -274,13 +272,27 @@ class _LimitRanges(Behaviour):
         admission.default_range(obj["spec"])
 
 
-class _ConfigMaps(_Counted):
-    plural = "configmaps"
+class _ConfigMaps(Behaviour):
+    def check(self, obj: Object) -> Causes:
+        return _bounded(obj)
+
+    def check_change(self, new: Object, old: Object, subresource: str) -> Causes:
+        yield from _bounded(new)
+        if old.get("immutable"):
+            for part in ("data", "binaryData"):
+                if new.get(part) != old.get(part):
+                    yield forbid(part, "field is immutable when `immutable` is set")
+            if not new.get("immutable"):
+                yield forbid("immutable", "field is immutable when `immutable` is set")
 
 
-class _Secrets(_Counted):
-    plural = "secrets"
+def _bounded(obj: Object) -> Causes:
+    size = sum(len(value) for part in ("data", "binaryData") for value in (obj.get(part) or {}).values())
+    if size > _LARGEST_DATA:
+        yield Cause("[]", f"Too long: may not be more than {_LARGEST_DATA} bytes", "FieldValueTooLong")
 
+
+class _Secrets(Behaviour):
     def default(self, obj: Object) -> None:
         if not obj.get("type"):
             obj["type"] = "Opaque"
@@ -289,8 +301,7 @@ class _Secrets(_Counted):
             obj["data"] = {**(obj.get("data") or {}), **added}
 
 
-class _Claims(_Counted):
-    plural = "persistentvolumeclaims"
+class _Claims(Behaviour):
     returns_deleted = True
 
     def prepare(self, state: State, obj: Object) -> None:

@@ -15,8 +15,9 @@ from muster.embedded.metadata import FOREGROUND, ORPHAN
 from muster.embedded.state import Route, State
 from muster.embedded.store import Entry, encode
 from muster.embedded.watching import Filter
-from muster.embedded.wire import Object, Request, Response, bad_request, conflict, invalid
+from muster.embedded.wire import Object, Request, Response, bad_request, conflict, forbidden, invalid
 
+IMMORTAL = ("default", "kube-public", "kube-system")
 POLICIES = ("Background", "Foreground", "Orphan")
 
 
@@ -64,8 +65,7 @@ def options(request: Request) -> Deletion:
     orphan = found.orphan_dependents
     causes = []
     if policy and policy not in POLICIES:
-        listed = "Foreground, Background, Orphan or nil"
-        causes.append(metadata.bad("propagationPolicy", policy, f"must be one of {listed}"))
+        causes.append(metadata.unsupported("propagationPolicy", policy, ("Foreground", "Background", "Orphan", "nil")))
     if policy and orphan is not None:
         why = "orphanDependents and deletionPropagation cannot be both set"
         causes.append(metadata.bad("propagationPolicy", policy, why))
@@ -91,6 +91,8 @@ class Deletes:
         """DELETE of one object."""
         asked = options(request)
         kind = route.kind
+        if kind.plural == "namespaces" and not kind.group and route.name in IMMORTAL:
+            raise forbidden("namespaces", "", route.name, "this namespace may not be deleted")
         entry = route.entry(self._state)
         if asked.uid and asked.uid != entry.uid:
             raise conflict(

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import yaml
 
+from muster.embedded import tables
 from muster.embedded.kinds import Kind
 from muster.embedded.state import State
 from muster.embedded.store import Entry, decode, encode
@@ -47,8 +48,13 @@ class _Table(Form):
         return Response(200, encode(_table(state, kind, [e.object() for e in entries], meta, request)))
 
     def renderer(self, state: State, kind: Kind, request: Request) -> Callable[[Object], Object] | None:
+        first = True
+
         def render(obj: Object) -> Object:
-            return _table(state, kind, [obj], {"resourceVersion": obj["metadata"].get("resourceVersion", "")}, request)
+            nonlocal first
+            headers, first = first, False
+            meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            return _table(state, kind, [obj], meta, request, headers)
 
         return render
 
@@ -128,8 +134,8 @@ def _partial(obj: Object) -> Object:
     return {"kind": PARTIAL, "apiVersion": f"{_META}/v1", "metadata": obj["metadata"]}
 
 
-def _table(state: State, kind: Kind, objects: Sequence[Object], meta: Object, request: Request) -> Object:
-    from muster.embedded import tables
-
+def _table(
+    state: State, kind: Kind, objects: Sequence[Object], meta: Object, request: Request, headers: bool = True
+) -> Object:
     include = request.parameter("includeObject") or "Metadata"
-    return tables.table(kind, objects, list_meta=meta, include=include, now=state.now())
+    return tables.table(kind, objects, list_meta=meta, include=include, now=state.now(), headers=headers)

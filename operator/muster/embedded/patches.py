@@ -76,7 +76,7 @@ def _operate(document: Any, operation: Object) -> Any:
 def _rejected(why: str) -> StatusError:
     # The real server says just this, whatever was wrong; ours adds why, after its words.
     message = f"the server rejected our request due to an error in our request: {why}"
-    return StatusError(422, "Invalid", message)
+    return StatusError(422, "Invalid", message, {})
 
 
 def _pointer(text: Any) -> list[str]:
@@ -158,7 +158,8 @@ def _merge_object(target: Any, patch: Object, path: str, keys: Mapping[str, str]
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):
-        raise bad_request(f"Unknown patch type: {directive} in map: {patch}")
+        said = " ".join(f"{key}:{value}" for key, value in sorted(patch.items()))
+        raise StatusError(500, "", f"unknown patch type: {directive} in map: map[{said}]")
     result: Object = dict(target) if isinstance(target, dict) else {}
     retained = patch.get("$retainKeys")
     if retained is not None:
@@ -170,7 +171,7 @@ def _merge_object(target: Any, patch: Object, path: str, keys: Mapping[str, str]
         below = f"{path}.{key}" if path else key
         if key.startswith("$deleteFromPrimitiveList/"):
             name = key.partition("/")[2]
-            result[name] = [item for item in result.get(name) or () if item not in value]
+            result[name] = [item for item in result.get(name) or () if item not in (value or ())]
         elif value is None:
             result.pop(key, None)
         elif isinstance(value, dict):
@@ -188,6 +189,10 @@ def _merge_object(target: Any, patch: Object, path: str, keys: Mapping[str, str]
     return result
 
 
+def _unknown(directive: Any) -> StatusError:
+    return StatusError(500, "", f"unknown patch type: {directive}")
+
+
 def _merge_list(target: Any, patch: list[Any], path: str, keys: Mapping[str, str]) -> list[Any]:
     key = keys.get(path)
     current: list[Any] = list(target) if isinstance(target, list) else []
@@ -201,6 +206,8 @@ def _merge_list(target: Any, patch: list[Any], path: str, keys: Mapping[str, str
     for item in patch:
         if not isinstance(item, dict):
             raise bad_request(f"{path}: a list that is merged by {key} holds objects")
+        if item.get("$patch") not in (None, "delete", "merge"):
+            raise _unknown(item["$patch"])
         if key not in item:
             raise bad_request(f"map: {item} does not contain declared merge key: {key}")
         same = [index for index, held in enumerate(current) if isinstance(held, dict) and held.get(key) == item[key]]

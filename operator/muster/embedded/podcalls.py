@@ -72,7 +72,7 @@ class PodCalls:
             raise bad_request(f"container {wanted} is not valid for pod {route.name}")
         if not pod["spec"].get("nodeName"):
             # As the real server: an empty log, there is no kubelet to ask.
-            return Response(200, b"", TEXT)
+            return Response(204, b"", TEXT)
         text = self.logs(pod, wanted, request) if self.logs is not None else None
         if text is None:
             raise bad_request(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from muster.embedded.amounts import canonize, written
 from muster.embedded.quantities import thousandths
-from muster.embedded.wire import Object, StatusError, bad_request
+from muster.embedded.wire import Object, bad_request
 
 GRACE = 30
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
@@ -47,6 +48,7 @@ def default(spec: Object) -> None:
     for volume in spec.get("volumes") or ():
         _volume(volume)
     _pod_level(spec)
+    canonized("Pod", spec.get("overhead"))
 
 
 def _container(container: Object, host_network: bool) -> None:
@@ -88,20 +90,19 @@ def _pull_policy(image: str) -> str:
 
 
 def quantities(resources: Object) -> None:
-    """See that all are quantities."""
-    for part in ("limits", "requests"):
-        for value in (resources.get(part) or {}).values():
-            try:
-                thousandths(value)
-            except (ValueError, TypeError):
-                raise _no_quantity() from None
+    """Write limits and requests in the canonical form."""
+    canonized("Pod", resources.get("limits"), resources.get("requests"))
 
 
-def _no_quantity() -> StatusError:
-    rule = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
-    return bad_request(
-        f"Pod in version \"v1\" cannot be handled as a Pod: quantities must match the regular expression '{rule}'"
-    )
+def canonized(kind: str, *lists: Any) -> None:
+    """Write resource lists in their canonical form. StatusError (400) for what is no quantity."""
+    try:
+        for listed in lists:
+            canonize(listed)
+    except (ValueError, TypeError):
+        rule = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
+        why = f"quantities must match the regular expression '{rule}'"
+        raise bad_request(f'{kind} in version "v1" cannot be handled as a {kind}: {why}') from None
 
 
 def requests_from_limits(resources: Object) -> None:
@@ -150,8 +151,6 @@ def _pod_level(spec: Object) -> None:
         ]
         total = sum(thousandths(each) for each in asked if each is not None)
         if total and not name.startswith("hugepages-"):
-            from muster.embedded.amounts import written
-
             requests[name] = written(name, total)
         else:
             requests[name] = value

@@ -144,9 +144,9 @@ def _scheduling(spec: Object) -> Iterator[Cause]:
         path = f"spec.schedulingGates[{index}]"
         name = gate.get("name") or ""
         if fault := key_fault(name):
-            yield bad(f"{path}.name", name, fault)
+            yield bad(path, name, fault)
         elif name in gates:
-            yield duplicate(f"{path}.name", name)
+            yield duplicate(path, name)
         gates.add(name)
     if gates and spec.get("nodeName"):
         yield forbid("spec.nodeName", "cannot be set until all schedulingGates have been cleared")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muster.embedded import admission, poddefaults, podrules, quota
+from muster.embedded import admission, poddefaults, podrules
 from muster.embedded.behaviour import Behaviour, Causes
 from muster.embedded.metadata import forbid, required
 from muster.embedded.state import Change, Route, State
@@ -44,10 +44,6 @@ class Pods(Behaviour):
     def check(self, obj: Object) -> Causes:
         """What is wrong with a new pod."""
         return podrules.check(obj["spec"])
-
-    def reserve(self, state: State, obj: Object, change: Change) -> None:
-        """Charge it to the namespace's quotas."""
-        quota.reserve(state, "pods", "", obj, change.dry_run)
 
     def prepare_change(self, state: State, new: Object, old: Object, subresource: str) -> None:
         """What of the status nobody sets, and what stays as it was."""

@@ -20,6 +20,7 @@ Amounts = dict[str, int]
 _QUANTITY = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)(?:[eE]([+-]?\d{1,3})|([KMGTPE]i|[numkMGTPE]?))", re.ASCII)
 _BINARY = {name: 1 << 10 * (power + 1) for power, name in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))}
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_NAMES = {power: name for name, power in _DECIMAL.items()}
 
 
 @lru_cache(maxsize=65_536)
@@ -37,6 +38,43 @@ def thousandths(text: Written) -> int:
         power += int(exponent) if exponent is not None else _DECIMAL[suffix]
     value = number * int(10**power) if power >= 0 else -(-number // int(10**-power))
     return -value if sign == "-" else value
+
+
+@lru_cache(maxsize=65_536)
+def canonical(text: Written) -> str:
+    """Return a quantity as the API server writes it: `0.5` is 500m, `1024Mi` is 1Gi. Raises ValueError for what is
+    none."""
+    found = _QUANTITY.fullmatch(str(text))
+    if found is None:
+        raise ValueError(f"not a quantity: {text!r}")
+    sign, digits, exponent, suffix = found.groups()
+    whole, _, fraction = digits.partition(".")
+    number, power = int((whole + fraction) or "0"), -len(fraction)
+    if number == 0:
+        return "0"
+    if suffix in _BINARY:
+        number, scale = number * _BINARY[suffix], int(10**-power)
+        if number % scale == 0 and number // scale >= 1024:
+            number //= scale
+            names = ["", *_BINARY]
+            place = 0
+            while number % 1024 == 0 and place < len(names) - 1:
+                number, place = number // 1024, place + 1
+            return f"{sign}{number}{names[place]}"
+    else:
+        power += int(exponent) if exponent is not None else _DECIMAL[suffix]
+    # Nothing is finer than a billionth.
+    while power < -9:
+        number, power = -(-number // 10), power + 1
+    while number % 10 == 0 and power < 18:
+        number, power = number // 10, power + 1
+    while power % 3:
+        number, power = number * 10, power - 1
+    if exponent is not None:
+        return f"{sign}{number}e{power}" if power else f"{sign}{number}"
+    if power > 18:
+        number, power = number * int(10 ** (power - 18)), 18
+    return f"{sign}{number}{_NAMES[power]}"
 
 
 def amounts(written: Mapping[str, Written] | None) -> Amounts:

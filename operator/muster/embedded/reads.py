@@ -208,8 +208,11 @@ class Reads:
         if not text:
             return 0
         if not text.isascii() or not text.isdigit():
-            why = f'strconv.ParseUint: parsing "{text}": invalid syntax'
-            raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{text}": {why}')
+            why = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+            if request.flag("watch"):
+                # No client error to the real server, either.
+                raise StatusError(500, "", why)
+            raise bad_request(f"invalid resource version: {why}")
         rv = int(text)
         if rv > self._state.store.rv and not request.flag("watch"):
             raise too_large_version(rv, self._state.store.rv)

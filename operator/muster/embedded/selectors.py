@@ -16,6 +16,7 @@ _NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]")
 _VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
+_SIGNS = frozenset({"(", ")", ",", "=", "==", "!=", ">", "<"})
 
 NAME_RULE = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
@@ -99,10 +100,10 @@ def labels(text: str) -> Labels:
         found.append(requirement)
         if at < len(tokens):
             if tokens[at] != ",":
-                raise _unparsed(f"found '{tokens[at]}', expected: ',' or 'end of string'")
+                raise _unparsed(f"found '{tokens[at]}', expected: ',' or 'end of string'", "")
             at += 1
             if at == len(tokens):
-                raise _unparsed("found '', expected: identifier after ','")
+                raise _unparsed("found '', expected: identifier after ','", "")
     return tuple(found)
 
 
@@ -125,6 +126,9 @@ def _tokens(text: str) -> list[str]:
 
 
 def _requirement(tokens: list[str], at: int) -> tuple[Requirement, int]:
+    if tokens[at] in _SIGNS:
+        expected = "identifier after ','" if at else "!, identifier, or 'end of string'"
+        raise _unparsed(f"found '{tokens[at]}', expected: {expected}", "")
     if tokens[at] == "!":
         key = _key(tokens, at + 1)
         return Requirement(key, "!"), at + 2
@@ -180,7 +184,7 @@ def _values(tokens: list[str], at: int) -> tuple[list[str], int]:
         else:
             values.append(token)
             expected = False
-    raise _unparsed("found '', expected: ',', ')' or identifier")
+    raise _unparsed("found '', expected: ',' or ')'")
 
 
 def _checked(key: str, values: Sequence[str]) -> frozenset[str]:
@@ -190,8 +194,8 @@ def _checked(key: str, values: Sequence[str]) -> frozenset[str]:
     return frozenset(values)
 
 
-def _unparsed(why: str) -> StatusError:
-    return bad_request(f"unable to parse requirement: {why}")
+def _unparsed(why: str, what: str = "unable to parse requirement: ") -> StatusError:
+    return bad_request(f"{what}{why}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,8 @@ class Server:
         if found.subresource not in ("", "status"):
             return self._subresource(found, request)
         verb = _verb(found, request)
+        if verb == "create" and found.kind.namespaced and not found.namespace:
+            raise method_not_allowed()
         if verb not in (*found.kind.verbs, "deletecollection") or (found.subresource and verb == "delete"):
             raise method_not_allowed()
         match verb:
@@ -121,7 +123,7 @@ class Server:
             case "delete":
                 return self._deletes.delete(found, request)
             case "deletecollection":
-                if "deletecollection" not in found.kind.verbs:
+                if "deletecollection" not in found.kind.verbs or (found.kind.namespaced and not found.namespace):
                     raise method_not_allowed()
                 return self._deletes.delete_collection(found, request, self._reads.filter(found, request))
             case _:

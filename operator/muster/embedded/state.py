@@ -80,7 +80,7 @@ class Route:
         return not_found(self.kind.plural, self.kind.group, self.name)
 
 
-NO_RESOURCE = StatusError(404, "NotFound", "the server could not find the requested resource")
+NO_RESOURCE = StatusError(404, "NotFound", "the server could not find the requested resource", {})
 
 
 def route(kinds: Kinds, path: str) -> Route | None:

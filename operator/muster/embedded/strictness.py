@@ -1,112 +1,130 @@
-"""Fields of built-in kinds that are not known: told as warnings or refused, and dropped, as the real server does.
+"""How bodies of built-in kinds are decoded: wrong types are refused, unknown and repeated fields told or refused.
 
-What a pod may hold comes from Kubernetes' own schema of pod templates, which muster.api carries; of other kinds the
-fields that are looked at are listed here. Below a field that is not listed anything goes.
+The real server decodes them into Go's structures; here a walk along the fields that are known does the same.
 """
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Mapping
-from importlib import resources
 from typing import Any
 
+from muster.embedded.fieldtables import ANY, Schema, schema
 from muster.embedded.kinds import Kind
 from muster.embedded.state import Change
-from muster.embedded.wire import Object, bad_request
+from muster.embedded.store import encode
+from muster.embedded.wire import Cause, Object, StatusError, bad_request, invalid
 
-Schema = Mapping[str, Any]
-ANY: Schema = {}
-
-_META = (
-    "name generateName namespace selfLink uid resourceVersion generation creationTimestamp deletionTimestamp "
-    "deletionGracePeriodSeconds labels annotations ownerReferences finalizers managedFields"
-)
-_SPECS: Mapping[str, str] = {
-    "Node": "podCIDR podCIDRs providerID unschedulable taints configSource externalID",
-    "Service": "ports selector clusterIP clusterIPs type externalIPs sessionAffinity loadBalancerIP "
-    "loadBalancerSourceRanges externalName externalTrafficPolicy healthCheckNodePort publishNotReadyAddresses "
-    "sessionAffinityConfig ipFamilies ipFamilyPolicy allocateLoadBalancerNodePorts loadBalancerClass "
-    "internalTrafficPolicy trafficDistribution",
-    "Lease": "holderIdentity leaseDurationSeconds acquireTime renewTime leaseTransitions strategy preferredHolder",
-    "Namespace": "finalizers",
-    "ResourceQuota": "hard scopes scopeSelector",
-    "LimitRange": "limits",
+_PYTHON: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "boolean": (bool,),
+    "object": (dict,),
+    "array": (list,),
+    "number": (int, float),
 }
-_TOP: Mapping[str, str] = {
-    "Event": "involvedObject reason message source firstTimestamp lastTimestamp count type eventTime series action "
-    "related reportingComponent reportingInstance",
-    "ServiceAccount": "secrets imagePullSecrets automountServiceAccountToken",
-    "ConfigMap": "data binaryData immutable",
-    "Secret": "data stringData type immutable",
-    "PriorityClass": "value globalDefault description preemptionPolicy",
-    "RuntimeClass": "handler overhead scheduling",
-    "StorageClass": "provisioner parameters reclaimPolicy mountOptions allowVolumeExpansion volumeBindingMode "
-    "allowedTopologies",
-}
-
-
-@functools.cache
-def _pod_spec() -> Schema:
-    text = resources.files("muster.api").joinpath("data", "podtemplate.json").read_text(encoding="utf-8")
-    found: Schema = json.loads(text)["properties"]["spec"]
-    return found
-
-
-def _fields(names: str) -> dict[str, Schema]:
-    return dict.fromkeys(names.split(), ANY)
-
-
-@functools.cache
-def schema(kind: str) -> Schema:
-    """What is known of a kind: nested `properties`, as in a structural schema."""
-    properties: dict[str, Schema] = {"kind": ANY, "apiVersion": ANY, "metadata": {"properties": _fields(_META)}}
-    if kind in _TOP:
-        properties |= _fields(_TOP[kind])
-    else:
-        properties |= {"spec": ANY, "status": ANY}
-    if kind == "Pod":
-        properties["spec"] = _pod_spec()
-    elif kind in _SPECS:
-        properties["spec"] = {"properties": _fields(_SPECS[kind])}
-    return {"properties": properties}
+_GO = {"integer": "int64", "boolean": "bool", "array": "[]", "object": "map[string]", "number": "float64"}
 
 
 def enforce(kind: Kind, obj: Object, change: Change) -> None:
-    """Drop the unknown fields of an object. Under Strict StatusError (400), under Warn a warning each."""
+    """Drop the unknown fields of an object. StatusError (400) for a wrong type; unknown fields are refused under
+    Strict (400, in a patch 422), under Warn each makes a warning."""
     unknown: list[str] = []
-    _walk(schema(kind.kind), obj, "", unknown)
-    if not unknown or change.strict == "Ignore":
+    _walk(schema(kind.kind), obj, "", unknown, kind)
+    if unknown:
+        tell(kind, [f'unknown field "{path}"' for path in unknown], change)
+
+
+def tell(kind: Kind, words: list[str], change: Change) -> None:
+    """Refuse, warn of, or pass over what is wrong with the fields of a body."""
+    if change.strict == "Ignore":
         return
-    said = [f'unknown field "{path}"' for path in unknown]
-    if change.strict == "Strict":
-        raise bad_request(
-            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: strict decoding error: '
-            + ", ".join(said)
-        )
-    change.warnings += said
+    if change.strict == "Warn":
+        change.warnings += words
+        return
+    said = f"strict decoding error: {', '.join(words)}"
+    if change.request.method == "PATCH":
+        raise strict_patch(said)
+    raise undecodable(kind, said)
 
 
-def _walk(known: Schema, value: Any, path: str, unknown: list[str]) -> None:
-    if isinstance(value, dict):
+def strict_patch(said: str) -> StatusError:
+    """What the real server answers to a patch that makes what it would not decode; it shows the whole object, too."""
+    return invalid("", "", "", [Cause("patch", f'Invalid value: "": {said}')])
+
+
+def undecodable(kind: Kind, why: str) -> StatusError:
+    """A body that is none of this kind."""
+    return bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}')
+
+
+def _walk(known: Schema, value: Any, path: str, unknown: list[str], kind: Kind) -> None:
+    wanted = known.get("type")
+    if wanted is not None:
+        right = isinstance(value, _PYTHON[wanted]) and not (wanted == "integer" and isinstance(value, bool))
+        if not right:
+            raise _wrong(kind, path, value, wanted)
+    elif known.get("x-kubernetes-int-or-string") and (
+        not isinstance(value, str | int | float) or isinstance(value, bool)
+    ):
+        raise _wrong(kind, path, value, "string")
+    if wanted == "object":
         properties = known.get("properties")
         if properties is None:
             below = known.get("additionalProperties")
-            if isinstance(below, dict) and "properties" in below:
-                for name, item in value.items():
-                    _walk(below, item, f"{path}.{name}", unknown)
+            if isinstance(below, dict) and below:
+                for item in value.values():
+                    _walk(below, item, path, unknown, kind)
             return
         for name in [name for name in value if name not in properties]:
-            if known.get("x-kubernetes-preserve-unknown-fields"):
-                continue
-            unknown.append(f"{path}.{name}" if path else name)
-            del value[name]
+            if not known.get("x-kubernetes-preserve-unknown-fields"):
+                unknown.append(f"{path}.{name}" if path else name)
+                del value[name]
         for name, item in value.items():
-            if isinstance(item, dict | list):
-                _walk(properties.get(name, ANY), item, f"{path}.{name}" if path else name, unknown)
-    elif isinstance(value, list):
+            if item is not None:
+                _walk(properties.get(name, ANY), item, f"{path}.{name}" if path else name, unknown, kind)
+    elif wanted == "array":
         items = known.get("items")
-        if items and ("properties" in items or "additionalProperties" in items):
+        if items:
             for index, item in enumerate(value):
-                _walk(items, item, f"{path}[{index}]", unknown)
+                _walk(items, item, f"{path}[{index}]", unknown, kind)
+
+
+def _wrong(kind: Kind, path: str, value: Any, wanted: str) -> StatusError:
+    found = {str: "string", dict: "object", list: "array", bool: "bool"}.get(type(value), "number")
+    head = path.partition(".")[0].partition("[")[0]
+    struct = {"spec": f"{kind.kind}Spec", "status": f"{kind.kind}Status", "metadata": "ObjectMeta"}.get(head, kind.kind)
+    plain = "".join(part.partition("]")[2] if index else part for index, part in enumerate(path.split("[")))
+    go = _GO.get(wanted, wanted)
+    return undecodable(kind, f"json: cannot unmarshal {found} into Go struct field {struct}.{plain} of type {go}")
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object whose fields may be repeated."""
+
+
+def repeated(body: bytes, decoded: Any) -> list[str]:
+    """The paths of fields that a JSON body names more than once."""
+    # A body without spaces and repetitions is as long as what it decodes to: the common case costs little.
+    if len(encode(decoded)) == len(body):
+        return []
+    try:
+        pairs = json.loads(body, object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError):
+        return []
+    found: list[str] = []
+    _twice(pairs, "", found)
+    return found
+
+
+def _twice(value: Any, path: str, found: list[str]) -> None:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for name, item in value:
+            below = f"{path}.{name}" if path else name
+            if name in seen:
+                found.append(below)
+            seen.add(name)
+            _twice(item, below, found)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _twice(item, f"{path}[{index}]", found)

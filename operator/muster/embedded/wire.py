@@ -131,7 +131,7 @@ class StatusError(Exception):
         self.code = code
         self.reason = reason
         self.message = message
-        self.details = dict(details or {})
+        self.details = None if details is None else dict(details)
         self.metadata = dict(metadata or {})
         self.headers = headers
 
@@ -146,7 +146,7 @@ class StatusError(Exception):
         }
         if self.reason:
             status["reason"] = self.reason
-        if self.details:
+        if self.details is not None:
             status["details"] = self.details
         status["code"] = self.code
         return status
@@ -213,7 +213,7 @@ def forbidden(plural: str, group: str, name: str, why: str, causes: Sequence[Cau
 def method_not_allowed() -> StatusError:
     """405: the resource does not have this verb."""
     message = "the server does not allow this method on the requested resource"
-    return StatusError(405, "MethodNotAllowed", message)
+    return StatusError(405, "MethodNotAllowed", message, {})
 
 
 def expired(message: str, token: str = "") -> StatusError:
@@ -244,7 +244,9 @@ def unsupported_media(accepted: Sequence[str]) -> StatusError:
 
 def not_acceptable(accepted: Sequence[str]) -> StatusError:
     """406: an answer in a form that is not written."""
-    return StatusError(406, "NotAcceptable", f"only the following media types are accepted: {', '.join(accepted)}")
+    return StatusError(
+        406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {', '.join(accepted)}", {}
+    )
 
 
 def not_served() -> Response:

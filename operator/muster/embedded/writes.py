@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from muster.embedded import bodies, forms, metadata, patches, schema
+from muster.embedded import bodies, forms, metadata, patches, quota, schema
 from muster.embedded.behaviour import Behaviour
 from muster.embedded.bodies import PATCHES, change_of
 from muster.embedded.kinds import CRDS, Kind
@@ -69,8 +69,9 @@ class Writes:
         if entry is None:
             if route.subresource or not self._behaviour(kind).create_on_update:
                 raise route.missing()
-            for part in ("resourceVersion", "uid"):
-                meta.pop(part, None)
+            if meta.get("uid"):
+                raise self._other(route, meta["uid"], self._state.uid())
+            meta.pop("resourceVersion", None)
             return _answer(self._state, kind, self.make(route, obj, change), change, 201)
         if not meta.get("resourceVersion") and not kind.unconditional:
             why = bad("metadata.resourceVersion", 0, "must be specified for an update")
@@ -85,7 +86,7 @@ class Writes:
         kind = route.kind
         media = bodies.media(request)
         if media not in PATCHES or (media == patches.STRATEGIC and kind.crd is not None):
-            raise bodies.unsupported_media()
+            raise bodies.unsupported_patch(kind)
         if media == patches.APPLY_CBOR:
             raise StatusError(415, "UnsupportedMediaType", "the embedded server does not read CBOR")
         change = change_of(request, "PatchOptions")
@@ -144,7 +145,8 @@ class Writes:
         bodies.place(obj, route)
         meta = obj["metadata"]
         if meta.get("resourceVersion"):
-            raise bad_request("resourceVersion should not be set on objects to be created")
+            # No client error to the real server, either.
+            raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
         name = meta.get("name") or ""
         if not name and meta.get("generateName"):
             name = meta["name"] = self._generated(route, meta["generateName"])
@@ -177,7 +179,8 @@ class Writes:
                 said = f"object is being deleted: {error.message}"
                 error = StatusError(error.code, error.reason, said, error.details)
             raise error
-        behaviour.reserve(state, obj, change)
+        if kind.namespaced:
+            quota.reserve(state, kind.plural, kind.group, obj, change.dry_run)
         self._stamp(obj, behaviour)
         if not managed:
             _manage(kind, obj, None, change, "", state.now())
@@ -229,7 +232,7 @@ class Writes:
         state, kind, subresource = self._state, route.kind, route.subresource
         behaviour = self._behaviour(kind)
         before, meta = old["metadata"], new["metadata"]
-        if meta.get("resourceVersion") not in (None, "", before["resourceVersion"]):
+        if meta.get("resourceVersion") not in (None, "", "0", before["resourceVersion"]):
             raise conflict(kind.plural, kind.group, route.name)
         for part in metadata.FILLED:
             if not meta.get(part) and part in before:
@@ -308,6 +311,12 @@ def _patched(kind: Kind, live: Object, body: Any, media: str) -> Object:
         new = patches.strategic(live, body, kind.merge_keys)
     if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
         raise bad_request("error decoding patch: what it makes is no object with metadata")
+    name = new["metadata"].get("name")
+    if name != live["metadata"]["name"]:
+        if not name:
+            raise bad_request("name must be provided")
+        where = f"does not match the name on the URL ({live['metadata']['name']})"
+        raise bad_request(f"the name of the object ({name}) {where}")
     if new.get("kind") != kind.kind or new.get("apiVersion") != kind.api_version:
         raise bad_request(f"the patch makes a {new.get('apiVersion')} {new.get('kind')} of a {kind.kind}")
     return new
