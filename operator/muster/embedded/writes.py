@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from muster.embedded import bodies, forms, metadata, patches, quota, schema
+from muster.embedded import apply, bodies, forms, metadata, patches, quota, schema
 from muster.embedded.behaviour import Behaviour
 from muster.embedded.bodies import PATCHES, change_of
 from muster.embedded.kinds import CRDS, Kind
@@ -93,7 +93,7 @@ class Writes:
         if change.force and media != patches.APPLY:
             cause = metadata.forbid("force", "may not be specified for non-apply patch")
             raise invalid("PatchOptions", "meta.k8s.io", "", [cause])
-        body = bodies.decoded(request)
+        body = bodies.decoded(request, kind.kind)
         entry = self._state.store.table(kind).entries.get(route.key)
         if media == patches.APPLY:
             return self._apply(route, entry, body, change)
@@ -105,8 +105,6 @@ class Writes:
         return _answer(self._state, kind, self.change(route, entry, live, obj, change), change, 200)
 
     def _apply(self, route: Route, entry: Entry | None, body: Any, change: Change) -> Response:
-        from muster.embedded import apply
-
         kind = route.kind
         if not change.request.parameter("fieldManager"):
             cause = required("fieldManager", "is required for apply patch")
@@ -116,7 +114,15 @@ class Writes:
         if entry is None and route.subresource:
             raise route.missing()
         live = None if entry is None else entry.object()
-        new = apply.apply(kind, live, body, manager=change.manager, force=change.force, now=self._state.now())
+        new = apply.apply(
+            kind,
+            live,
+            body,
+            manager=change.manager,
+            force=change.force,
+            now=self._state.now(),
+            subresource=route.subresource,
+        )
         obj = bodies.normal(new, kind, change)
         if obj["metadata"].get("name") not in (None, "", route.name):
             raise bad_request(
@@ -352,6 +358,7 @@ def _changed(new: Object, old: Object) -> bool:
 
 def _manage(kind: Kind, new: Object, old: Object | None, change: Change, subresource: str, now: int) -> None:
     """Keep managedFields, which only those who apply server-side look at."""
+    apply.manage(kind, new, old, manager=change.manager, subresource=subresource, now=now)
 
 
 def _answer(state: State, kind: Kind, data: bytes, change: Change, status: int) -> Response:
