@@ -17,6 +17,7 @@ from muster.embedded.wire import JSON, Cause, Object, Request, StatusError, bad_
 _KEPT = ("metadata", "spec", "status")
 LARGEST_BODY = 3 * 1024 * 1024
 YAML = "application/yaml"
+_LONGEST_MANAGER = 128
 _STRICTNESS = ("", "Ignore", "Strict", "Warn")
 _decode = msgspec.json.Decoder().decode
 
@@ -30,6 +31,9 @@ def change_of(request: Request, kind: str) -> Change:
     strict = request.parameter("fieldValidation")
     if strict not in _STRICTNESS:
         causes.append(metadata.unsupported("fieldValidation", strict, _STRICTNESS))
+    if len(request.parameter("fieldManager")) > _LONGEST_MANAGER:
+        said = f"Too long: may not be more than {_LONGEST_MANAGER} bytes"
+        causes.append(Cause("fieldManager", said, "FieldValueTooLong"))
     if causes:
         raise invalid(kind, "meta.k8s.io", "", causes)
     manager = request.parameter("fieldManager") or (request.agent or "unknown").partition("/")[0].partition(" ")[0]
@@ -43,22 +47,27 @@ def media(request: Request) -> str:
     return request.content_type.partition(";")[0].strip().lower()
 
 
-def decoded(request: Request) -> Any:
-    """The body, from JSON or YAML. StatusError (400, 413, 415)."""
+def decoded(request: Request, kind: str) -> Any:
+    """The body, from JSON or YAML, which should be of this kind. StatusError (400, 413, 415)."""
     if len(request.body) > LARGEST_BODY:
         raise too_large(f"Request entity too large: limit is {LARGEST_BODY}")
-    kind = media(request)
-    if kind in (YAML, APPLY):
+    form = media(request)
+    if form in (YAML, APPLY):
         try:
             return yaml.load(request.body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise bad_request(f"error decoding YAML: {error}") from None
-    if kind not in ("", JSON, MERGE, JSON_PATCH, STRATEGIC):
+    if form not in ("", JSON, MERGE, JSON_PATCH, STRATEGIC):
         raise unsupported_media(JSON, YAML)
     try:
         return _decode(request.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise bad_request(f"couldn't get version/kind; json parse error: {_json_fault(request.body)}") from None
+        raise _unreadable(kind, _json_fault(request.body)) from None
+
+
+def _unreadable(kind: str, why: str) -> StatusError:
+    said = f"couldn't get version/kind; json parse error: {why}"
+    return bad_request(f"the object provided is unrecognized (must be of type {kind}): {said}")
 
 
 def _json_fault(body: bytes) -> str:
@@ -90,10 +99,10 @@ def unsupported_patch(kind: Kind) -> StatusError:
 
 def read(request: Request, kind: Kind, change: Change) -> Object:
     """The object in a body, checked against its kind. StatusError (400)."""
-    obj = decoded(request)
+    obj = decoded(request, kind.kind)
     if not isinstance(obj, dict):
-        why = "couldn't get version/kind; json parse error: the body is no object"
-        raise bad_request(f"the object provided is unrecognized (must be of type {kind.kind}): {why}")
+        found = strictness.type_of(obj)
+        raise _unreadable(kind.kind, f"json: cannot unmarshal {found} into Go value of type struct")
     if kind.crd is not None:
         _same_kind(obj, kind)
     found_kind, found_version = obj.get("kind") or kind.kind, obj.get("apiVersion") or kind.api_version
@@ -134,9 +143,8 @@ def normal(obj: Object, kind: Kind, change: Change) -> Object:
     meta = obj.get("metadata")
     if meta is None:
         meta = {}
-    if fault := metadata.shape(meta):
-        raise bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {fault}')
-    result: Object = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": dict(meta)}
+    shown = dict(meta) if isinstance(meta, dict) else meta
+    result: Object = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": shown}
     for key, value in obj.items():
         if key not in result:
             result[key] = value
@@ -147,8 +155,10 @@ def normal(obj: Object, kind: Kind, change: Change) -> Object:
         strictness.enforce(kind, result, change)
         for key in [key for key, value in result.items() if value in ({}, []) and key not in _KEPT]:
             del result[key]
-    elif None in result["metadata"].values():
-        result["metadata"] = without_nulls(result["metadata"])
+    else:
+        strictness.enforce_metadata(kind, result, change)
+        if None in result["metadata"].values():
+            result["metadata"] = without_nulls(result["metadata"])
     own = result["metadata"]
     for key in [key for key, value in own.items() if value in ({}, []) and key != "managedFields"]:
         del own[key]

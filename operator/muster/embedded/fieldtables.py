@@ -38,7 +38,7 @@ def _all(kind: Schema, names: str) -> dict[str, Schema]:
 
 
 _OWNER = _object(**_all(_S, "apiVersion kind name uid"), **_all(_B, "controller blockOwnerDeletion"))
-_META = _object(
+META = _object(
     **_all(_S, "name generateName namespace selfLink uid resourceVersion creationTimestamp deletionTimestamp"),
     **_all(_I, "generation deletionGracePeriodSeconds"),
     **_all(_map(_S), "labels annotations"),
@@ -190,6 +190,6 @@ def _pod_spec() -> Schema:
 @functools.cache
 def schema(kind: str) -> Schema:
     """What is known of a built-in kind."""
-    properties: dict[str, Schema] = {"kind": _S, "apiVersion": _S, "metadata": _META}
+    properties: dict[str, Schema] = {"kind": _S, "apiVersion": _S, "metadata": META}
     properties |= {"spec": _pod_spec(), "status": _POD_STATUS} if kind == "Pod" else _BODIES.get(kind, _OPEN)
     return {"type": "object", "properties": properties}

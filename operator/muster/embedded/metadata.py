@@ -124,23 +124,3 @@ def check_change(new: Object, old: Object) -> Iterator[Cause]:
     for part in ("name", "namespace", "uid", "creationTimestamp"):
         if new.get(part) != old.get(part):
             yield bad(f"metadata.{part}", new.get(part), "field is immutable")
-
-
-def shape(meta: Any) -> str:
-    """What is wrong with the types in metadata; empty if nothing is."""
-    if not isinstance(meta, dict):
-        return "json: cannot unmarshal value into Go struct field .metadata of type v1.ObjectMeta"
-    for part in ("labels", "annotations"):
-        held = meta.get(part)
-        if held is not None and not (
-            isinstance(held, dict) and all(isinstance(v, str) or v is None for v in held.values())
-        ):
-            return f"json: cannot unmarshal value into Go struct field ObjectMeta.metadata.{part} of type string"
-    for part in ("name", "generateName", "namespace", "uid", "resourceVersion"):
-        if not isinstance(meta.get(part, ""), str | None):
-            return f"json: cannot unmarshal value into Go struct field ObjectMeta.metadata.{part} of type string"
-    for part, kind in (("finalizers", str), ("ownerReferences", dict)):
-        held = meta.get(part)
-        if held is not None and not (isinstance(held, list) and all(isinstance(item, kind) for item in held)):
-            return f"json: cannot unmarshal value into Go struct field ObjectMeta.metadata.{part} of type []{part}"
-    return ""

@@ -82,7 +82,7 @@ class PodCalls:
 
 
 def _body(request: Request, kind: str, route: Route) -> Object:
-    body: Any = bodies.decoded(request)
+    body: Any = bodies.decoded(request, kind)
     if not isinstance(body, dict) or body.get("kind") not in (None, "", kind):
         raise bad_request(f"the object provided is unrecognized (must be of type {kind})")
     name = (body.get("metadata") or {}).get("name")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from muster.embedded.fieldtables import ANY, Schema, schema
+from muster.embedded.fieldtables import ANY, META, Schema, schema
 from muster.embedded.kinds import Kind
 from muster.embedded.state import Change
 from muster.embedded.store import encode
@@ -30,6 +30,14 @@ def enforce(kind: Kind, obj: Object, change: Change) -> None:
     Strict (400, in a patch 422), under Warn each makes a warning."""
     unknown: list[str] = []
     _walk(schema(kind.kind), obj, "", unknown, kind)
+    if unknown:
+        tell(kind, [f'unknown field "{path}"' for path in unknown], change)
+
+
+def enforce_metadata(kind: Kind, obj: Object, change: Change) -> None:
+    """The same for the metadata of a custom object, whose other fields are its schema's business."""
+    unknown: list[str] = []
+    _walk(META, obj["metadata"], "metadata", unknown, kind)
     if unknown:
         tell(kind, [f'unknown field "{path}"' for path in unknown], change)
 
@@ -90,12 +98,26 @@ def _walk(known: Schema, value: Any, path: str, unknown: list[str], kind: Kind) 
 
 
 def _wrong(kind: Kind, path: str, value: Any, wanted: str) -> StatusError:
-    found = {str: "string", dict: "object", list: "array", bool: "bool"}.get(type(value), "number")
-    head = path.partition(".")[0].partition("[")[0]
-    struct = {"spec": f"{kind.kind}Spec", "status": f"{kind.kind}Status", "metadata": "ObjectMeta"}.get(head, kind.kind)
     plain = "".join(part.partition("]")[2] if index else part for index, part in enumerate(path.split("[")))
+    parts = path.split(".")
+    tops = {"spec": f"{kind.kind}Spec", "status": f"{kind.kind}Status", "metadata": "ObjectMeta"}
     go = _GO.get(wanted, wanted)
+    if len(parts) == 1:
+        struct = kind.kind
+        go = f"v1.{tops[path]}" if path in tops else go
+    elif len(parts) == 2:
+        struct = tops.get(parts[0], kind.kind)
+    else:
+        # Go names the structure that the field belongs to; the list's own name is near enough.
+        name = parts[-2].partition("[")[0]
+        struct = name[:1].upper() + name[1:].removesuffix("s")
+    found = type_of(value)
     return undecodable(kind, f"json: cannot unmarshal {found} into Go struct field {struct}.{plain} of type {go}")
+
+
+def type_of(value: Any) -> str:
+    """The type of a JSON value, in Go's words."""
+    return {str: "string", dict: "object", list: "array", bool: "bool"}.get(type(value), "number")
 
 
 class _Pairs(list[tuple[str, Any]]):
