@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import msgspec
+
 from muster.embedded import fielderrors as errors
 from muster.embedded.celrules import broken
 from muster.embedded.jsonpath import Unsupported, parse
@@ -77,11 +79,13 @@ def admit(
     """
     node = compiled(kind)
     warnings: list[str] = []
+    # The refusal of a patch shows what the patch made, which pruning is about to change.
+    made = msgspec.json.encode(new, order="sorted").decode() if patch and strict == "Strict" else ""
     unknown = prune(node, new)
     if unknown and strict != "Ignore":
         words = [f'unknown field "{path}"' for path in unknown]
         if strict == "Strict":
-            raise _strict(kind, words, patch)
+            raise _strict(kind, words, made)
         warnings = words
     drop_nulls(node, new)
     fill(node, new)
@@ -98,10 +102,11 @@ def admit(
     return new, warnings
 
 
-def _strict(kind: Kind, words: list[str], patch: bool) -> StatusError:
+def _strict(kind: Kind, words: list[str], made: str) -> StatusError:
+    """The refusal of unknown fields; `made` is the object that a patch made, empty where it was sent as a whole."""
     said = f"strict decoding error: {', '.join(words)}"
-    if patch:
-        return bad_request(said)
+    if made:
+        return invalid("", "", "", [errors.invalid("patch", made, said)])
     where = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
     return bad_request(f"{where}: {said}")
 

@@ -236,7 +236,7 @@ def _rules(node: Node, schema: Object, path: str) -> None:
                 expression,
                 said or f"failed rule: {each['rule'].strip()}",
                 words,
-                _field_path(each.get("fieldPath") or "", f"{where}.fieldPath"),
+                _field_path(node, each.get("fieldPath") or "", f"{where}.fieldPath"),
                 each.get("reason") or "FieldValueInvalid",
                 bool(each.get("optionalOldSelf")),
             )
@@ -259,14 +259,19 @@ def _typed_fields(node: Node) -> set[str]:
     return found
 
 
-def _field_path(text: str, path: str) -> str:
+def _field_path(node: Node, text: str, path: str) -> str:
+    """A fieldPath as errors have it: fields after a dot, the keys of a map in brackets."""
     out, position = "", 0
+    at: Node | None = node
     while position < len(text):
         found = _FIELD_PATH.match(text, position)
         if found is None:
             raise Refused(path, f"the embedded server does not understand the path {text!r}")
-        name = found[1]
-        out += f"[{found[2]}]" if name is None else f".{name}" if out else name
+        name = found[1] or found[2]
+        if at is None or at.below(name) is None:
+            raise Refused(path, f"there is no field {name!r}")
+        out += (f".{name}" if out else name) if name in at.properties else f"[{name}]"
+        at = at.below(name)
         position = found.end()
     return out
 

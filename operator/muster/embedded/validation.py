@@ -36,7 +36,8 @@ def validate(node: Node, value: Any, old: Any = NOTHING, prefix: str = "") -> li
     """
     if old is not NOTHING and same(value, old):
         return []
-    return [*_Judge(prefix).judge(node, value, old, "")]
+    # What an alternative and the schema around it both say is said once.
+    return list(dict.fromkeys(_Judge(prefix).judge(node, value, old, "")))
 
 
 def child(path: str, name: str) -> str:
@@ -104,7 +105,7 @@ class _Judge:
         if old is not NOTHING and same(value, old):
             return
         if node.types and not fits(node.types, value) and not (value is None and node.nullable):
-            yield errors.wrong_type(self._at(path), path, ",".join(node.types), kind_of(value))
+            yield self._mistyped(node, value, path)
         if value is not None:
             yield from self._alternatives(node, value, path)
             match value:
@@ -122,6 +123,13 @@ class _Judge:
             yield errors.unsupported(self._at(path), value, node.enum)
         if isinstance(value, dict):
             yield from self._object(node, cast("dict[str, Any]", value), old, path)
+
+    def _mistyped(self, node: Node, value: Any, path: str) -> Cause:
+        if node.format and value is not None and not isinstance(value, str | list):
+            # Of a type with a format the validator names the formats.
+            found = {"integer": "int64", "number": "float64"}.get(kind_of(value), "")
+            return errors.wrong_type(self._at(path), path, node.format, found)
+        return errors.wrong_type(self._at(path), path, ",".join(node.types), kind_of(value))
 
     def _alternatives(self, node: Node, value: Any, path: str) -> Iterator[Cause]:
         if node.any_of:
@@ -170,8 +178,14 @@ class _Judge:
         if node.types[:1] == ("integer",) and not (-limit <= value < limit and value == int(value)):
             form = f"with format {node.format}" if node.format else "(default format)"
             yield errors.invalid("", "", f"Checked value must be of type integer {form} in {path}")
+        if isinstance(value, int):
+            # Against an integer bounds are cut to integers, a factor of one half to none.
+            bounds = {name: b if isinstance(b, bool) else int(b) for name, b in bounds.items()}
         factor = bounds.get("multipleOf")
-        if factor is not None and value % factor:
+        if factor is not None and factor <= 0:
+            why = f"factor MultipleOf declared for {path} must be positive: {errors.number(factor)}"
+            yield errors.invalid(self._at(path), factor, why)
+        elif factor is not None and value % factor:
             yield self._bound(path, value, "a multiple of", factor)
         least, over = bounds.get("minimum"), bounds.get("exclusiveMinimum")
         if least is not None and (value < least or (over and value == least)):
@@ -181,7 +195,7 @@ class _Judge:
             yield self._bound(path, value, "less than" if under else "less than or equal to", most)
 
     def _bound(self, path: str, value: float, words: str, bound: float) -> Cause:
-        shown = str(bound) if isinstance(value, int) and float(bound).is_integer() else errors.number(bound)
+        shown = str(bound) if isinstance(value, int) else errors.number(bound)
         return errors.invalid(self._at(path), value, f"{path} in body should be {words} {shown}")
 
     def _array(self, node: Node, value: list[Any], old: Any, path: str) -> Iterator[Cause]:
