@@ -30,10 +30,11 @@ def command(
 
     from muster.cli.demo_children import ChildError
     from muster.cli.demo_play import Options, play
+    from muster.cli.demo_screen import Screen
 
-    console = Console(stderr=form is Form.JSON)
+    screen = Screen(Console(stderr=form is Form.JSON))
     try:
-        result = asyncio.run(play(Options(racks, speed, seed, keep), console))
+        result = asyncio.run(play(Options(racks, speed, seed, keep), screen))
     except asyncio.CancelledError:
         # SIGTERM; all has been taken down.
         raise typer.Exit(143) from None

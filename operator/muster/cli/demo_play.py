@@ -12,7 +12,7 @@ import tempfile
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from muster import safety
 from muster.api import crds
@@ -24,9 +24,6 @@ from muster.cli.demo_screen import Screen
 from muster.cli.demo_story import BrokenOffError, Story
 from muster.cli.demo_summary import Told
 from muster.cli.rackmap_model import Picture
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 NODES, GPUS = 18, 4
 """Of a rack."""
@@ -157,13 +154,12 @@ class Stage:
             await self.recorder.started()
 
 
-async def play(options: Options, console: Console) -> Result:
+async def play(options: Options, screen: Screen) -> Result:
     """Play and judge. Ends early, in order, on SIGINT and SIGTERM (asyncio.CancelledError, KeyboardInterrupt)."""
     result = Result(options)
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     if task is not None:
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    screen = Screen(console)
     nodes = options.racks * NODES
     screen.chapter(f"A cluster of {options.racks} racks, each of {NODES} nodes with {GPUS} GPUs")
     async with Stage(options) as stage:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from muster.cli import rackmap
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
+ENDED = ("Succeeded", "Failed")
 STORY_LINES = 6
 """Of the terminal's height, left for the story."""
 
@@ -43,8 +45,8 @@ class Screen:
         """Show the map from now on, as `paint` gives it at each moment."""
         from rich.live import Live
 
+        self._paint = paint
         if self._console.is_terminal and self._live is None:
-            self._paint = paint
             self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop")
             self._live.start()
 
@@ -63,7 +65,9 @@ class Screen:
 
     def map(self, picture: Picture, width: int, height: int | None) -> Text:
         """The map of a picture; a job keeps its letter from one to the next."""
-        marks = self._marks.assign(job.key for job in picture.jobs if job.nodes)
+        marks = self._marks.assign(job.key for job in picture.jobs)
+        jobs = tuple(job for job in picture.jobs if job.nodes or job.phase not in ENDED)
+        picture = replace(picture, jobs=jobs)
         return rackmap.rich_text(rackmap.draw(picture, marks=marks, width=width, height=height))
 
     def chapter(self, text: str) -> None:
