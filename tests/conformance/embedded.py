@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,6 +52,12 @@ class Thread:
 
         asyncio.run_coroutine_threadsafe(do(), self._loop).result(10)
 
+    def _driven(self, driver: asyncio.Task[None]) -> None:
+        """Without its controllers a server is of no use: let every request fail."""
+        if not driver.cancelled() and driver.exception() is not None:
+            traceback.print_exception(driver.exception())
+            self._end.set()
+
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
@@ -66,6 +73,7 @@ class Thread:
         http = HttpServer(server, token=TOKEN, drive=False)
         self.url = await http.start()
         driver = asyncio.create_task(EmbeddedCluster(server, wall_clock, kubelets=False).run())
+        driver.add_done_callback(self._driven)
         self._up.set()
         await self._end.wait()
         driver.cancel()

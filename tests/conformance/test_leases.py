@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from e2e.client import Client, Object, core
-from tests.conformance.kit import causes, lease, leases, patch, refused, rv, taken
+from tests.conformance.kit import causes, lease, leases, patch, refused, rv, taken, uid
 
 NOW = "2026-01-01T00:00:00.123456Z"
 
@@ -50,12 +50,12 @@ def test_a_lease_that_is_absent_is_made_by_replacing_it(api: Client, ns: str, na
     assert made["spec"]["holderIdentity"] == "a"
 
 
-def test_but_not_with_a_version(api: Client, ns: str, name: str) -> None:
+def test_but_not_with_a_uid(api: Client, ns: str, name: str) -> None:
     """A renewal of a Lease that was deleted must not make it again."""
     made = api.post(leases(ns), lease(name))
     api.delete(leases(ns, name))
-    answer = api.send("PUT", leases(ns, name), renewed(made, "a"))
-    assert answer.status in (404, 409), answer.body
+    words = f"Precondition failed: UID in precondition: {uid(made)}, UID in object meta: "
+    refused(api.send("PUT", leases(ns, name), renewed(made, "a")), 409, "Conflict", words)
     assert api.find(leases(ns, name)) is None
 
 

@@ -45,6 +45,10 @@ def test_a_namespaced_kind_is_made_in_a_namespace(api: Client) -> None:
     refused(api.send("POST", core("configmaps"), configmap("x")), 405, "MethodNotAllowed")
 
 
+def test_nobody_deletes_in_all_namespaces(api: Client) -> None:
+    refused(api.send("DELETE", core("configmaps"), labelSelector="none=such"), 405, "MethodNotAllowed")
+
+
 def test_an_unknown_token_is_nobody(api: Client) -> None:
     answer = api.send("GET", core("nodes"), headers={"Authorization": "Bearer wrong"})
     refused(answer, 401, "Unauthorized", "Unauthorized")

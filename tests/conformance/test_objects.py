@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from e2e.client import Client, core
+from e2e.client import Client, Object, core
 from tests.conformance.kit import (
     STRICT,
     causes,
@@ -115,11 +115,41 @@ def test_the_kind_of_the_body_must_be_that_of_the_path(api: Client, ns: str, nam
     refused(api.send("POST", maps(ns), body), 400, "BadRequest", "cannot be handled as a ConfigMap")
 
 
-@pytest.mark.parametrize(
-    ("body", "words"), [(b"{nope", "invalid character 'n'"), (b"", "unexpected end of JSON input")], ids=["no", "empty"]
-)
-def test_a_body_that_is_no_json(api: Client, ns: str, body: bytes, words: str) -> None:
+@pytest.mark.parametrize("body", [b"{nope", b"", b"[]", b"7"], ids=["no json", "empty", "a list", "a number"])
+def test_a_body_that_is_no_object(api: Client, ns: str, body: bytes) -> None:
+    words = (
+        "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+    )
     refused(api.send("POST", maps(ns), body), 400, "BadRequest", words)
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "words"),
+    [
+        (
+            "configmaps",
+            {"data": {"a": 1}},
+            "cannot unmarshal number into Go struct field ConfigMap.data of type string",
+        ),
+        ("configmaps", {"data": "x"}, "cannot unmarshal string into Go struct field ConfigMap.data of type map"),
+        ("pods", {"spec": "x"}, "cannot unmarshal string into Go struct field Pod.spec of type v1.PodSpec"),
+        ("pods", {"spec": {"containers": "x"}}, "cannot unmarshal string into Go struct field PodSpec.spec.containers"),
+        ("pods", {"spec": {"containers": [{"name": 1}]}}, "cannot unmarshal number into Go struct field Container."),
+        ("pods", {"spec": {"nodeSelector": {"a": 1}}}, "cannot unmarshal number into Go struct field PodSpec.spec."),
+        ("pods", {"spec": {"hostNetwork": "yes"}}, "cannot unmarshal string into Go struct field PodSpec.spec."),
+        (
+            "pods",
+            {"metadata": {"labels": {"a": 1}}},
+            "cannot unmarshal number into Go struct field ObjectMeta.metadata.",
+        ),
+        ("services", {"spec": {"ports": {}}}, "cannot unmarshal object into Go struct field ServiceSpec.spec.ports"),
+        ("nodes", {"spec": {"taints": {}}}, "cannot unmarshal object into Go struct field NodeSpec.spec.taints"),
+    ],
+)
+def test_values_of_another_type(api: Client, ns: str, name: str, kind: str, part: Object, words: str) -> None:
+    body = {"metadata": {"name": name} | part.get("metadata", {})} | {k: v for k, v in part.items() if k != "metadata"}
+    path = core(kind) if kind == "nodes" else core(kind, ns)
+    refused(api.send("POST", path, body), 400, "BadRequest", "cannot be handled as a ", f"json: {words}")
 
 
 def test_a_body_of_another_media_type(api: Client, ns: str, name: str) -> None:

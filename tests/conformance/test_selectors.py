@@ -53,6 +53,11 @@ def test_labels(api: Client, labelled: str, selector: str, found: str) -> None:
             "tier=-x",
             'unable to parse requirement: values[0][tier]: Invalid value: "-x": a valid label must be',
         ),
+        ("tier=a,", "found '', expected: identifier after ','"),
+        ("tier,,gpu", "found ',', expected: identifier after ','"),
+        ("tier!", "unable to parse requirement: found '!', expected: in, notin"),
+        ("tier in (a", "unable to parse requirement: found '', expected: ',' or ')'"),
+        ("tier=(", "unable to parse requirement: found '(', expected: identifier"),
         ("tier in ()", ""),
     ],
 )
