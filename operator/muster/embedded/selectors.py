@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from muster.embedded.wire import StatusError, bad_request
 
@@ -35,6 +36,7 @@ PREFIX_RULE = (
 )
 
 
+@lru_cache(maxsize=65_536)
 def key_fault(key: str) -> str:
     """What is wrong with a label key (a qualified name); empty if nothing is."""
     prefix, slash, name = key.rpartition("/")
@@ -51,6 +53,7 @@ def key_fault(key: str) -> str:
     return "" if _NAME.fullmatch(name) else NAME_RULE
 
 
+@lru_cache(maxsize=65_536)
 def value_fault(value: str) -> str:
     """What is wrong with a label value; empty if nothing is."""
     if len(value) > 63:
