@@ -92,7 +92,8 @@ class HttpServer:
             await asyncio.sleep(0.001)
 
     async def _answer(self, incoming: web.BaseRequest) -> web.StreamResponse:
-        if self._token is not None and not self._admitted(incoming):
+        path = self._admitted(incoming, unquote(incoming.rel_url.raw_path))
+        if path is None:
             error = StatusError(401, "Unauthorized", "Unauthorized")
             return _reply(error.response())
         try:
@@ -102,7 +103,7 @@ class HttpServer:
         headers = incoming.headers
         request = Request(
             incoming.method,
-            unquote(incoming.rel_url.raw_path),
+            path,
             tuple(incoming.rel_url.query.items()),
             body,
             headers.get("Content-Type", ""),
@@ -118,9 +119,20 @@ class HttpServer:
             return web.Response(status=405)
         return _reply(self.server.handle(request))
 
-    def _admitted(self, incoming: web.BaseRequest) -> bool:
+    def _admitted(self, incoming: web.BaseRequest, path: str) -> str | None:
+        """The path that is asked for; None for who has not shown the token.
+
+        The token is a bearer token or the first part of the path: kubectl sends no credentials without TLS.
+        """
+        if self._token is None:
+            return path
+        _, first, *rest = path.split("/", 2)
+        if hmac.compare_digest(first.encode(), self._token.encode()):
+            return "/" + "".join(rest)
         given = incoming.headers.get("Authorization", "")
-        return hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode())
+        # kubectl asks for the schemas without the address' path; they are no secret.
+        open_to_all = incoming.method == "GET" and path.startswith("/openapi/")
+        return path if open_to_all or hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()) else None
 
     async def _stream(self, incoming: web.BaseRequest, request: Request, watch: Watch) -> web.StreamResponse:
         reply = web.StreamResponse(headers={"Content-Type": watch.content_type, "Cache-Control": "no-cache, private"})
@@ -185,12 +197,13 @@ def _reply(response: Response) -> web.Response:
 
 
 def kubeconfig(url: str, token: str | None = None, name: str = "embedded") -> str:
-    """A kubeconfig for the server, which is JSON and so YAML."""
+    """A kubeconfig for the server, which is JSON and so YAML; the token is in the address too, see `HttpServer`."""
     user = {"token": token} if token is not None else {}
+    address = url if token is None else f"{url}/{token}"
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": name, "cluster": {"server": url}}],
+        "clusters": [{"name": name, "cluster": {"server": address}}],
         "users": [{"name": name, "user": user}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
         "current-context": name,
