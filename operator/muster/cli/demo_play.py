@@ -145,7 +145,7 @@ class Stage:
         self._stack.callback(self.server.stop)
         await self.server.ready(lambda: "http://" in self.server.output(), START_SECONDS)
         config = json.loads(self.kubeconfig.read_text())
-        self.api = Api(config["clusters"][0]["cluster"]["server"], config["users"][0]["user"]["token"])
+        self.api = Api(self.server.output().split()[-1], config["users"][0]["user"]["token"])
         self._stack.push_async_callback(self.api.close)
         self.recorder = Recorder(self.api)
         following = asyncio.create_task(self.recorder.run())

@@ -33,7 +33,7 @@ def source(clock: Callable[[], int]) -> Callable[[Object, str, Request], str | N
             *(pod["status"].get("containerStatuses") or ()),
             *(pod["status"].get("initContainerStatuses") or ()),
         ]
-        state = next((each.get("state", {}) for each in statuses if each["name"] == container), {})
+        state: Object = next((each.get("state", {}) for each in statuses if each["name"] == container), {})
         if not state or "waiting" in state:
             reason = state.get("waiting", {}).get("reason", "ContainerCreating")
             name = pod["metadata"]["name"]
