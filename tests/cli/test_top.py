@@ -61,7 +61,7 @@ def test_the_map_of_a_cluster(api: FakeApi, muster: Muster) -> None:
         "0      A ·",
         "1      A /",
         "2      = ·",
-        "nvlink 0 1",
+        "nvlink 0 r1",
         "· free  a in small: not running  # several jobs  = other pods  / cordoned",
         "A research/train  Running, 2 nodes, 1/1 nvlink, 1/1 leaf",
     ]

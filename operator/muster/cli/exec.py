@@ -63,7 +63,7 @@ async def _run(
             pod = gang.pod(role, rank, None)
         except NotYet as early:  # 2 might be the command's own exit code
             raise Failed(str(early)) from None
-        if pod.state != "Running":
+        if pod.state not in ("Running", "Terminating"):
             why = f"{pod.state}{': ' if pod.reason else ''}{pod.reason}"
             raise Failed(f"{pod.role} rank {pod.rank} of {gang.key} does not run: its pod {pod.name} is {why}.")
         name = container_of(pod, container)

@@ -88,7 +88,7 @@ def draw(
     if marks is None:
         marks = Marks().assign(job.key for job in picture.jobs if job.nodes)
     chosen, bands = _folded(picture, fold, width, height)
-    body = [line for band in bands for line in _band(band, picture, chosen, view, marks, glyphs)]
+    body = [line for band in bands for line in _band(band, picture, chosen, view, marks, glyphs, width)]
     top = title(picture, _each(picture, chosen), width)
     left = None if height is None else max(height - len(body) - len(top), LEGEND)
     return [*top, *body, *legend(picture, view, chosen is not Fold.NODES, marks, glyphs, width, left)]
@@ -207,11 +207,17 @@ def _bands(blocks: list[_Block], room: int) -> list[list[_Block]]:
 
 
 def _band(
-    band: list[_Block], picture: Picture, fold: Fold, view: View, marks: Mapping[str, str], glyphs: Glyphs
+    band: list[_Block],
+    picture: Picture,
+    fold: Fold,
+    view: View,
+    marks: Mapping[str, str],
+    glyphs: Glyphs,
+    width: int,
 ) -> Iterator[Line]:
     if fold is Fold.NODES:
         level = picture.group_level if any(group.name for group in picture.groups) else ""
-        yield _labels(level, [(block.label if level else "", block.width) for block in band])
+        yield _labels(level, [(block.label if level else "", block.width) for block in band], width)
     for row in range(max(block.height for block in band)):
         head = str(row) if fold is Fold.NODES else band[0].label if row == 0 else ""
         spans: list[Span] = [(names.fit(head, GUTTER - 1).ljust(GUTTER), "label")]
@@ -223,13 +229,15 @@ def _band(
                 spans.append(glyph(view, column[row], marks, glyphs) if here and column is not None else (" ", ""))
         yield _merged(spans)
     if fold is Fold.NODES:
-        yield _labels(picture.rack_level, [(block.foot, block.width) for block in band])
+        yield _labels(picture.rack_level, [(block.foot, block.width) for block in band], width)
 
 
-def _labels(level: str, labels: Sequence[tuple[str, int]]) -> Line:
-    """Labels over or under their blocks, each cut to its block's width."""
+def _labels(level: str, labels: Sequence[tuple[str, int]], width: int) -> Line:
+    """Labels over or under their blocks, each cut to its block's width; the last may go on to the edge."""
     text = names.fit(level, GUTTER - 1).ljust(GUTTER)
-    return ((text + " ".join(names.fit(label, width).ljust(width) for label, width in labels), "label"),)
+    for label, room in labels[:-1]:
+        text += names.fit(label, room).ljust(room + 1)
+    return ((text + names.fit(labels[-1][0], width - len(text)), "label"),)
 
 
 def _merged(spans: Sequence[Span]) -> Line:

@@ -17,6 +17,9 @@ from muster.kube.parse_topology import pod_defaults
 UNLABELLED = "none"
 """The name of the rack that is made of the nodes without a label at the narrowest level."""
 
+SHOWN = 2
+"""Levels that a job's line speaks of: those that are drawn."""
+
 _Frame = tuple[tuple[str, str, tuple[tuple[str, str, tuple[int, ...]], ...]], ...]
 """Groups as (name, parent, racks), racks as (name, domain, rows of the inventory)."""
 
@@ -209,7 +212,7 @@ def _note(job: Job | Rejected) -> str:
         placement = status.placement
         floor = dict(placement.least)
         used = len({node for role in placement.nodes for node in role})
-        parts = [f"{used} nodes", *(f"{n}/{floor.get(lv, n)} {lv}" for lv, n in reversed(placement.domains))]
+        parts = [f"{used} nodes", *(f"{n}/{floor.get(lv, n)} {lv}" for lv, n in placement.domains[: -1 - SHOWN : -1])]
         return ", ".join(parts)
     if status.waiting is not None and status.phase is Phase.PENDING:
         return f"{status.waiting.verdict.reason.value}: {status.waiting.message}"

@@ -42,7 +42,7 @@ def command(
         said = {"job": gang.key, "phase": status.phase.value, "attempt": attempt or status.attempt}
         print_json(said | {"message": "" if rows else _nothing(gang), "ranks": rows})
     elif rows:
-        levels = list(dict.fromkeys(level for row in rows for level in row["domains"]))
+        levels = _telling(rows)
         heads = ("ROLE", "RANK", "POD", "NODE", "SEGMENT", *(level.upper() for level in levels), "STATE")
         print(table(heads, [_cells(row, levels) for row in rows]))
     else:
@@ -96,6 +96,16 @@ def _row(gang: Gang, role: str, rank: int, node: str, attempt: int, pod: RankPod
         "state": pod.state if pod is not None else "NoPod",
         "reason": pod.reason if pod is not None else "",
     }
+
+
+def _telling(rows: list[dict[str, Any]]) -> list[str]:
+    """The levels to show: the two nearest, and those broader ones in which the ranks differ."""
+    values: dict[str, set[str]] = {}
+    for row in rows:
+        for level, domain in row["domains"].items():
+            values.setdefault(level, set()).add(domain)
+    near = list(values)[-2:]
+    return [level for level, domains in values.items() if level in near or len(domains) > 1]
 
 
 def _cells(row: dict[str, Any], levels: list[str]) -> tuple[object, ...]:

@@ -35,7 +35,6 @@ def command(
     Example: muster top --once --by free
     """
     import asyncio
-    import sys
     from contextlib import suppress
 
     if cluster is not None:
@@ -44,13 +43,21 @@ def command(
 
         known = from_dump(cluster)
         _show(picture(known.world, known.warnings), by, fold, form)
-    elif once or form is Form.JSON or not (sys.stdout.isatty() and sys.stdin.isatty()):
+    elif once or form is Form.JSON or not _can_follow():
         _show(asyncio.run(_read(kubeconfig, context)), by, fold, form)
     else:
         from muster.cli.rackmap_live import follow
 
         with suppress(KeyboardInterrupt):
             asyncio.run(follow(kubeconfig, context, by, fold))
+
+
+def _can_follow() -> bool:
+    """There is a terminal to draw on and to hear keys from."""
+    import os
+    import sys
+
+    return sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM") not in (None, "dumb", "unknown")
 
 
 async def _read(kubeconfig: str, context: str) -> Picture:
