@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -20,6 +21,7 @@ MAPS = Path(__file__).parent / "maps"
 BAD = {7: Health.NOT_READY, 11: Health.CORDONED, 13: Health.TAINTED, 17: Health.OUT_OF_SERVICE}
 
 
+@cache
 def picture(racks: int, nodes: int = 18, per_leaf: int = 8) -> Picture:
     """Some jobs at the front, some nodes that are not well, some room."""
     width = len(str(racks - 1))
@@ -80,6 +82,7 @@ def test_every_node_is_drawn_once_at_64_racks_and_every_rack_at_1024() -> None:
 small = st.integers(0, 60)
 
 
+@settings(deadline=None)
 @given(
     sizes=st.lists(st.lists(small, max_size=12), max_size=12),
     named=st.booleans(),
