@@ -11,8 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import msgspec
+
 from muster.embedded import merging, schema
-from muster.embedded.fielderrors import quoted
+from muster.embedded.fielderrors import as_json, quoted
 from muster.embedded.fieldsets import Path, Paths, decode, encode, shown, with_ancestors
 from muster.embedded.kinds import Kind
 from muster.embedded.typed import Place
@@ -22,6 +24,9 @@ from muster.embedded.wire import Object, StatusError, bad_request
 BULK = frozenset([("", "pods"), ("", "nodes"), ("", "events"), ("coordination.k8s.io", "leases")])
 """Kinds whose plain writes are not noted before somebody applies."""
 BEFORE = "before-first-apply"
+KUBECTL = "kubectl"
+"""The manager of `kubectl apply --server-side`, which the real server helps over from client-side apply."""
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 APPLY, UPDATE = "Apply", "Update"
 _UNOWNED = frozenset(
     (
@@ -87,18 +92,21 @@ def apply(
         others = [o for o in owners if o.identity != mine.identity]
         merged = merging.merge(place, base, body)
         changed, _ = merging.changes(place, base, merged)
-        others = _settle(others, _owned(changed), force)
+        mine_before = _applied_by_client(place, live) if live is not None and manager == KUBECTL else set()
+        others = _settle(others, _owned(changed), force, mine_before)
         if last is not None:
             held = with_ancestors(path for owner in (*others, mine) for path in owner.paths)
             merged = merging.without(place, merged, with_ancestors(last.paths) - held)
     except merging.Mistyped as error:
         raise _mistyped(kind, patch, str(error)) from error
-    kept = last is not None and last.paths == mine.paths
-    mine = replace(mine, time=last.time if kept and last is not None else _time(now))
     result: Object = {**merged, "metadata": dict(merged.get("metadata") or {})}
-    _write(result, [*others, mine])
-    if live is not None and kept and same(_unmanaged(result), _unmanaged(live)):
-        result["metadata"]["managedFields"] = live["metadata"].get("managedFields", [])
+    if live is not None and manager == KUBECTL and _last_applied(live):
+        result["metadata"]["annotations"] = {**result["metadata"]["annotations"], LAST_APPLIED: _configuration(patch)}
+    # The time is that of the last change of the object, not of the entry.
+    time = last.time if last is not None else ""
+    if live is None or not same(_unmanaged(result), _unmanaged(live)):
+        time = _time(now)
+    _write(result, [*others, replace(mine, time=time)])
     return result
 
 
@@ -138,7 +146,7 @@ def manage(kind: Kind, new: Object, old: Object | None, *, manager: str, subreso
             continue
         out.append(replace(owner, paths=owner.paths - changed - gone))
     paths = frozenset((mine.paths - gone) | changed)
-    out.append(replace(mine, paths=paths, time=mine.time if paths == mine.paths else _time(now)))
+    out.append(replace(mine, paths=paths, time=_time(now) if changed else mine.time))
     _write(new, out)
 
 
@@ -183,12 +191,39 @@ def _owned(paths: Iterable[Path]) -> Paths:
     return out
 
 
-def _settle(others: list[Owner], changed: Paths, force: bool) -> list[Owner]:
-    """Take from others what is changed, if `force`, or refuse to. Raises StatusError (409)."""
-    conflicts = [(owner, path) for owner in others for path in sorted(owner.paths & changed)]
+def _settle(others: list[Owner], changed: Paths, force: bool, free: Paths) -> list[Owner]:
+    """Take from others what is changed, if `force` or all of it is in `free`. Raises StatusError (409) where not."""
+    conflicts = [(owner, path) for owner in others for path in sorted(owner.paths & changed - free)]
     if conflicts and not force:
         raise _conflict(conflicts)
     return [replace(owner, paths=owner.paths - changed) for owner in others]
+
+
+def _last_applied(live: Object) -> str:
+    return str((live["metadata"].get("annotations") or {}).get(LAST_APPLIED) or "")
+
+
+def _configuration(patch: Object) -> str:
+    """What kubectl's annotation holds of an applied object."""
+    metadata = {name: part for name, part in patch["metadata"].items() if name != "managedFields"}
+    annotations = {k: v for k, v in (metadata.pop("annotations", None) or {}).items() if k != LAST_APPLIED}
+    if annotations:
+        metadata["annotations"] = annotations
+    return as_json({**patch, "metadata": metadata}) + "\n"
+
+
+def _applied_by_client(place: Place, live: Object) -> Paths:
+    """What is as kubectl itself applied it before, from the client's side, and so is in conflict with nobody."""
+    text = _last_applied(live)
+    if not text:
+        return set()
+    try:
+        before = msgspec.json.decode(text)
+        here = _owned(merging.fields(place, before))
+        differing, _ = merging.changes(place, live, merging.merge(place, live, before))
+    except (msgspec.DecodeError, merging.Mistyped, AttributeError):
+        return set()
+    return here - differing
 
 
 def _conflict(conflicts: Sequence[tuple[Owner, Path]]) -> StatusError:

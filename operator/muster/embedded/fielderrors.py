@@ -51,6 +51,11 @@ def shown(value: Any) -> str:
         return number(value)
     if isinstance(value, str):
         return quoted(value)
+    return as_json(value)
+
+
+def as_json(value: Any) -> str:
+    """A value as Go's encoding/json writes a map."""
     text = msgspec.json.encode(value, order="sorted").decode()
     # Go's encoding/json escapes what HTML would take for markup.
     return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import msgspec
-
 from muster.embedded import fielderrors as errors
 from muster.embedded.celrules import broken
 from muster.embedded.jsonpath import Unsupported, parse
@@ -80,7 +78,7 @@ def admit(
     node = compiled(kind)
     warnings: list[str] = []
     # The refusal of a patch shows what the patch made, which pruning is about to change.
-    made = msgspec.json.encode(new, order="sorted").decode() if patch and strict == "Strict" else ""
+    made = errors.as_json(new) if patch and strict == "Strict" else ""
     unknown = prune(node, new)
     if unknown and strict != "Ignore":
         words = [f'unknown field "{path}"' for path in unknown]
