@@ -81,7 +81,9 @@ def test_a_job_that_waits_says_why(api: FakeApi, muster: Muster) -> None:
     api.objects[JOBS] = [job()]
     assert "is `muster run` running?" in muster("ranks", "train")[1].lower()
     api.objects[JOBS] = [job() | {"status": {"phase": Phase.SUSPENDED.value}}]
-    assert muster("ranks", "train")[1].startswith("research/train is Suspended: it has no ranks now.")
+    assert muster("ranks", "train")[1] == "research/train is Suspended\n"
+    api.objects[PODS] = pods(placed(job(), attempt=2), "Failed")
+    assert muster("ranks", "train")[1] == ("research/train is Suspended. Pods are kept of attempt 2: see --attempt.\n")
 
 
 def test_what_goes_wrong_is_one_line(api: FakeApi, muster: Muster, tmp_path: Path) -> None:

@@ -116,6 +116,6 @@ def _cells(row: dict[str, Any], levels: list[str]) -> tuple[object, ...]:
 
 def _nothing(gang: Gang) -> str:
     phase = gang.job.status.phase.value
-    if phase == "Pending":
-        return f"{gang.key} is not placed: {gang.why()}"
-    return f"{gang.key} is {phase}: it has no ranks now. --attempt N lists those of an earlier attempt."
+    said = f"{gang.key} is not placed: {gang.why()}" if phase == "Pending" else f"{gang.key} is {phase}"
+    kept = ", ".join(str(attempt) for attempt in sorted({pod.attempt for pod in gang.pods}))
+    return f"{said.rstrip('.')}. Pods are kept of attempt {kept}: see --attempt." if kept else said
