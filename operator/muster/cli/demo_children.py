@@ -60,6 +60,11 @@ class Child:
         except TimeoutError:
             raise ChildError(f"{self.name} was not ready within {seconds:.0f} s:\n{self.output()[-TAIL:]}") from None
 
+    @property
+    def ended(self) -> bool:
+        """Whether it runs no longer."""
+        return self._process.poll() is not None
+
     def check(self) -> None:
         """Raise ChildError if it has ended."""
         code = self._process.poll()
