@@ -6,6 +6,7 @@ https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +16,15 @@ from muster.embedded.deletes import Deletes, Deletion
 from muster.embedded.kinds import CRDS
 from muster.embedded.metadata import FOREGROUND, ORPHAN
 from muster.embedded.pods import TERMINAL
+from muster.embedded.quantities import Amounts
 from muster.embedded.state import State
 from muster.embedded.store import ADDED, DELETED, Entry, Event, Table
 from muster.embedded.wire import Object
 
 BATCH = 500
 """Deletions in one turn: others may be due."""
+EVENT_TTL = 3_600_000
+"""ms."""
 _Task = tuple[str, Any, str]
 
 
@@ -33,6 +37,10 @@ class Collector:
         self._unserve = unserve
         self._tasks: dict[_Task, None] = {}
         self._left = 0
+        self._freed: dict[str, Amounts] = {}
+        self._aging: deque[tuple[int, str, int]] = deque()
+        pods = state.kinds.get("", "v1", "pods")
+        self._phase = pods.selectable.index("status.phase") if pods is not None else 0
         self.paused = False
 
     @property
@@ -56,9 +64,11 @@ class Collector:
                 self._add("owners", table, entry.key)
             if b'"deletionTimestamp"' in entry.data:
                 self._deleting(table, entry)
+            if not kind.group and kind.plural == "events":
+                self._aging.append((self._state.now() + EVENT_TTL, entry.key, entry.rv))
             if event.type == ADDED and kind.plural == "namespaces" and not kind.group:
                 self._add("account", entry.name)
-        if not kind.group:
+        if kind.namespaced:
             self._quota(table, event)
 
     def _deleting(self, table: Table, entry: Entry) -> None:
@@ -73,13 +83,19 @@ class Collector:
 
     def _quota(self, table: Table, event: Event) -> None:
         plural, entry = table.kind.plural, event.entry
-        if plural == "resourcequotas":
+        if plural == "resourcequotas" and not table.kind.group:
             if event.type == ADDED or (event.old is not None and event.type != DELETED):
                 self._add("quota", entry.namespace)
-        elif plural in quota.COUNTED and self._quotas(entry.namespace):
-            ended = plural == "pods" and entry.fields[table.kind.selectable.index("status.phase")] in TERMINAL
-            if event.type == DELETED or ended:
-                self._add("quota", entry.namespace)
+        elif event.old is not None and self._quotas(entry.namespace):
+            kind = table.kind
+            # What counts of a pod changes when it ends, and when it is gone; nothing else does.
+            if event.type == DELETED or (plural == "pods" and entry.fields[self._phase] in TERMINAL):
+                before = quota.charge(plural, kind.group, event.old.object())
+                after = {} if event.type == DELETED else quota.charge(plural, kind.group, entry.object())
+                freed = self._freed.setdefault(entry.namespace, {})
+                for name, value in before.items():
+                    freed[name] = freed.get(name, 0) + value - after.get(name, 0)
+                self._add("freed", entry.namespace)
 
     def _quotas(self, namespace: str) -> bool:
         return any(True for _ in self._state.table("", "resourcequotas").scan(namespace))
@@ -94,6 +110,7 @@ class Collector:
     def work(self) -> bool:
         """Do a batch of what is noted; whether some is left."""
         self._left = BATCH
+        self._age()
         while self._tasks and self._left > 0 and not self.paused:
             task = next(iter(self._tasks))
             del self._tasks[task]
@@ -114,10 +131,29 @@ class Collector:
                 case "account":
                     self._account(of)
                 case "quota":
+                    # Counted anew, with what was noted of it.
+                    self._freed.pop(of, None)
                     quota.settle(self._state, of)
+                case "freed":
+                    quota.release(self._state, of, self._freed.pop(of, {}))
                 case _:
                     raise ValueError(what)
         return self.pending
+
+    @property
+    def due(self) -> int | None:
+        """When (ms) an Event is old enough to go."""
+        return self._aging[0][0] if self._aging else None
+
+    def _age(self) -> None:
+        """Events live for an hour after their last change."""
+        table = self._state.table("", "events")
+        while self._aging and self._aging[0][0] <= self._state.now() and self._left > 0:
+            _, key, rv = self._aging.popleft()
+            entry = table.entries.get(key)
+            if entry is not None and entry.rv == rv:
+                self._left -= 1
+                self._deletes.finish(table.kind, entry, entry.object())
 
     # --- owners and dependents ---
 

@@ -152,6 +152,21 @@ def _listed(values: Amounts, keys: list[str]) -> str:
     return ",".join(f"{key}={written(key, values.get(key, 0))}" for key in keys)
 
 
+def release(state: State, namespace: str, freed: Amounts) -> None:
+    """Take from what is used what was freed."""
+    table = state.table("", "resourcequotas")
+    for entry in list(table.scan(namespace)):
+        quota = entry.object()
+        held = (quota.get("status") or {}).get("used") or {}
+        left = {
+            name: written(name, max(0, thousandths(value) - freed[name])) if freed.get(name) else value
+            for name, value in held.items()
+        }
+        if left != held:
+            quota["status"]["used"] = left
+            state.store.put(table, quota, entry)
+
+
 def settle(state: State, namespace: str) -> None:
     """Count anew, as the quota controller does after a deletion or a change of a quota."""
     table = state.table("", "resourcequotas")

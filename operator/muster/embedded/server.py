@@ -161,8 +161,8 @@ class Server:
     def tick(self) -> int | None:
         """Do what is due: the controllers inside, bookmarks. When next (ms), None: not before the next write."""
         left = self._collector.work()
-        due = self._hub.tick(self._state.store.rv)
-        return self._state.now() if left else due
+        dues = [due for due in (self._hub.tick(self._state.store.rv), self._collector.due) if due is not None]
+        return self._state.now() if left else min(dues, default=None)
 
     @property
     def pending(self) -> bool:

@@ -11,6 +11,7 @@ from bisect import bisect_left, insort
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from muster.embedded.kinds import Kind
 from muster.embedded.wire import Object
 
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
+HISTORY_BYTES = 512 * 1024 * 1024
+"""What the remembered writes may weigh; the oldest are forgotten first."""
 SNAPSHOTS = 4
 """Older revisions of a table that are kept at hand, for the next page of a list."""
 
@@ -43,7 +46,7 @@ class Entry:
         self.namespace: str = meta.get("namespace") or ""
         self.key = f"{self.namespace}/{self.name}" if self.namespace else self.name
         self.labels: Mapping[str, str] = meta.get("labels") or _EMPTY
-        self.fields = tuple(field_value(kind, obj, path) for path in kind.selectable)
+        self.fields = _fields(kind, obj) if kind.selectable else ()
         self.owners: tuple[str, ...] = tuple(o.get("uid", "") for o in meta.get("ownerReferences") or ())
         self.data = encode(obj)
 
@@ -57,18 +60,34 @@ _EMPTY: Mapping[str, str] = {}
 _FIELD_DEFAULTS = {"spec.unschedulable": "false", "spec.hostNetwork": "false"}
 
 
-def field_value(kind: Kind, obj: Object, path: str) -> str:
-    """What a field selector compares: booleans and numbers in words, an absent field empty."""
-    if path == "source" and kind.plural == "events":
-        path = "source.component"
-    value: Any = obj
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-        if value is None:
-            return _FIELD_DEFAULTS.get(path, "") if not kind.group else ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+@lru_cache(maxsize=256)
+def _paths(group: str, plural: str, selectable: tuple[str, ...]) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """The selectable fields of a kind: the parts of each path, and what stands for an absent one."""
+    found = []
+    for path in selectable:
+        default = _FIELD_DEFAULTS.get(path, "") if not group else ""
+        # An event's source is told apart by its component.
+        parts = ("source", "component") if (group, plural, path) == ("", "events", "source") else path.split(".")
+        found.append((tuple(parts), default))
+    return tuple(found)
+
+
+def _fields(kind: Kind, obj: Object) -> tuple[str, ...]:
+    """What field selectors compare: booleans and numbers in words, an absent field empty."""
+    found: list[str] = []
+    for parts, default in _paths(kind.group, kind.plural, kind.selectable):
+        value: Any = obj
+        for part in parts:
+            value = value.get(part) if isinstance(value, dict) else None
+            if value is None:
+                break
+        if isinstance(value, str):
+            found.append(value)
+        elif value is None:
+            found.append(default)
+        else:
+            found.append(("true" if value else "false") if isinstance(value, bool) else str(value))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +189,9 @@ class Table(Snapshot):
 class Store:
     """All tables. `on_event` is called with each write, in order, before the write returns."""
 
-    def __init__(self, history: int) -> None:
+    def __init__(self, history: int, history_bytes: int = HISTORY_BYTES) -> None:
+        self._bytes = 0
+        self._most_bytes = history_bytes
         self._tables: dict[tuple[str, str], Table] = {}
         self._order: deque[Table] = deque()
         self._limit = history
@@ -197,7 +218,7 @@ class Store:
         """Forget a kind that is served no longer; its objects must be gone."""
         table = self._tables.get((kind.group, kind.plural))
         if table is not None and not table.entries:
-            # The history stays counted in `_order`, and goes with it.
+            # Its history stays counted in `_order`, and goes with it.
             del self._tables[kind.group, kind.plural]
 
     def reindex(self, kind: Kind) -> None:
@@ -246,6 +267,7 @@ class Store:
     def expire(self) -> None:
         """Forget the history, as a compaction of etcd does."""
         self._order.clear()
+        self._bytes = 0
         for table in self._tables.values():
             table.history.clear()
             table.forget()
@@ -260,9 +282,10 @@ class Store:
         table.last = self.rv
         table.history.append(event)
         self._order.append(table)
-        if len(self._order) > self._limit:
-            oldest = self._order.popleft()
-            gone = oldest.history.popleft()
+        self._bytes += len(event.entry.data)
+        while len(self._order) > self._limit or (self._bytes > self._most_bytes and len(self._order) > 1):
+            gone = self._order.popleft().history.popleft()
+            self._bytes -= len(gone.entry.data)
             self.floor = gone.entry.rv
         self.on_event(table, event)
 

@@ -62,6 +62,10 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+SLOWEST = 500_000
+"""Lines that may wait in a watch."""
+
+
 class Watch:
     """An open watch: lines come in from the server, the transport takes them out. Not for two threads at once."""
 
@@ -82,8 +86,14 @@ class Watch:
         return lines
 
     def put(self, line: bytes) -> None:
-        """Add a line (for the server)."""
+        """Add a line (for the server). A client that takes nothing for too long is cut off, as by the real server."""
+        if self.closed:
+            return
         self._lines.append(line)
+        if len(self._lines) > SLOWEST:
+            self._lines = []
+            self.closed = True
+            self._release(self)
         if self.on_news is not None:
             self.on_news()
 
