@@ -96,9 +96,8 @@ class HttpServer:
         if path is None:
             error = StatusError(401, "Unauthorized", "Unauthorized")
             return _reply(error.response())
-        try:
-            body = await incoming.content.read(-1) if incoming.can_read_body else b""
-        except web.HTTPRequestEntityTooLarge:
+        body = await _body(incoming)
+        if body is None:
             return _reply(too_large(f"Request entity too large: limit is {LARGEST_BODY}").response())
         headers = incoming.headers
         request = Request(
@@ -118,6 +117,11 @@ class HttpServer:
         if request.method == "HEAD":
             return web.Response(status=405)
         return _reply(self.server.handle(request))
+
+    @property
+    def open_watches(self) -> int:
+        """How many watches are being streamed."""
+        return len(self._streams)
 
     def _admitted(self, incoming: web.BaseRequest, path: str) -> str | None:
         """The path that is asked for; None for who has not shown the token.
@@ -174,6 +178,19 @@ class HttpServer:
             if text and int(text) > 0:
                 return float(int(text))
         return LEAST_WATCH_SECONDS * (1 + self._random.random())
+
+
+async def _body(incoming: web.BaseRequest) -> bytes | None:
+    """The body, None if it is larger than any that is read."""
+    if not incoming.can_read_body:
+        return b""
+    parts: list[bytes] = []
+    left = LARGEST_BODY
+    async for part in incoming.content.iter_any():
+        left -= len(part)
+        if left >= 0:
+            parts.append(part)
+    return b"".join(parts) if left >= 0 else None
 
 
 async def _send(reply: web.StreamResponse, lines: list[bytes]) -> None:

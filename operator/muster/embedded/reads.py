@@ -52,8 +52,8 @@ class Reads:
     def get(self, route: Route, request: Request) -> Response:
         """One object."""
         form = forms.of(request.accept)
-        rv = self._revision(request)
-        if rv == 0 and self.stale is not None:
+        self._revision(request)
+        if self.stale is not None and request.parameter("resourceVersion") == "0":
             entry = self._stale(route.kind).entries.get(route.key)
             if entry is None:
                 raise route.missing()
