@@ -46,7 +46,8 @@ MANAGED = ("get", "tj", "llm", "-o", "yaml", "--show-managed-fields")
 OTHER = ("apply", "--server-side", "--field-manager=other", "-f", "-")
 STATUS = ("patch", "tj", "llm", "--subresource=status", "--type=merge", "-p")
 DONE = """{"status": {"phase": "Succeeded", "observedGeneration": 9, "conditions": [
-  {"type": "Complete", "status": "True", "reason": "Done", "message": "all", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+  {"type": "Complete", "status": "True", "reason": "Done", "message": "all",
+   "lastTransitionTime": "2026-01-01T00:00:00Z"}
 ]}}"""
 
 Step = tuple[tuple[str, ...], str | None]
