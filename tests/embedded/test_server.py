@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from pathlib import Path
 
 import pytest
 from tests.embedded.talk import MAPS, PODS, Talk, configmap, events, pod, told
 
+import muster.embedded
 from muster.embedded.server import Server
 from muster.embedded.wire import Request, Watch
 
@@ -249,3 +252,24 @@ def test_a_server_asks_nobody_for_the_time() -> None:
     body = json.dumps(configmap("m")).encode()
     made = server.handle(Request("POST", MAPS, body=body, content_type="application/json"))
     assert json.loads(made.body)["metadata"]["creationTimestamp"] == "1970-01-01T00:00:01Z"
+
+
+DRIVERS = {"http", "cluster", "__main__"}
+IMPURE = {"asyncio", "aiohttp", "socket", "threading", "subprocess", "time", "ssl", "selectors"}
+
+
+def test_only_the_drivers_do_io_or_know_the_time() -> None:
+    for file in sorted(Path(muster.embedded.__path__[0]).glob("*.py")):
+        found = {
+            name.partition(".")[0]
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+        }
+        if file.stem not in DRIVERS:
+            assert not found & IMPURE, file.name

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from muster.embedded import metadata, strictness
+from muster.embedded import metadata, protobuf, strictness
 from muster.embedded.kinds import Kind
 from muster.embedded.patches import APPLY, APPLY_CBOR, JSON_PATCH, MERGE, STRATEGIC
 from muster.embedded.state import Change, Route
@@ -57,6 +57,11 @@ def decoded(request: Request, kind: str) -> Any:
             return yaml.load(request.body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise bad_request(f"error decoding YAML: {error}") from None
+    if form == protobuf.MEDIA:
+        try:
+            return protobuf.read(request.body)
+        except protobuf.UnreadableError as error:
+            raise StatusError(415, "UnsupportedMediaType", f"{error}; {_formats(JSON, YAML)}") from None
     if form not in ("", JSON, MERGE, JSON_PATCH, STRATEGIC):
         raise unsupported_media(JSON, YAML)
     try:
@@ -86,8 +91,11 @@ def _json_fault(body: bytes) -> str:
 
 def unsupported_media(*read: str) -> StatusError:
     """415, in the words of the real server, with what is read here."""
-    said = f"the body of the request was in an unknown format - accepted media types include: {', '.join(read)}"
-    return StatusError(415, "UnsupportedMediaType", said)
+    return StatusError(415, "UnsupportedMediaType", _formats(*read))
+
+
+def _formats(*read: str) -> str:
+    return f"the body of the request was in an unknown format - accepted media types include: {', '.join(read)}"
 
 
 def unsupported_patch(kind: Kind) -> StatusError:

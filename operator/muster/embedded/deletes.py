@@ -49,11 +49,9 @@ def options(request: Request) -> Deletion:
     """The DeleteOptions of a request, from its body or its query. StatusError (400, 422)."""
     found = _Options()
     if request.body:
-        if bodies.media(request) == bodies.YAML:
-            raise bad_request("the embedded server reads DeleteOptions as JSON only")
         try:
-            found = msgspec.json.decode(request.body, type=_Options)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            found = msgspec.convert(bodies.decoded(request, "DeleteOptions"), type=_Options)
+        except msgspec.ValidationError as error:
             raise bad_request(f"DeleteOptions cannot be read: {error}") from None
     grace = found.grace_period_seconds
     if grace is None and (text := request.parameter("gracePeriodSeconds")):
