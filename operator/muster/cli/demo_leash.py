@@ -30,9 +30,10 @@ def main() -> None:
 def _hold(directory: str) -> None:
     while os.read(0, 4096):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    # First: once the module ends, this thread ends with it.
     if directory != "-":
         shutil.rmtree(directory, ignore_errors=True)
+    os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_SECONDS)
     os._exit(1)
 
