@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from muster.embedded import quota
-from muster.embedded.builtins import CRD_FINALIZER
+from muster.embedded.definitions import CRD_FINALIZER
 from muster.embedded.deletes import Deletes, Deletion
 from muster.embedded.kinds import CRDS
 from muster.embedded.metadata import FOREGROUND, ORPHAN

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from muster.embedded import apply, bodies, forms, metadata, patches, quota, schema
+from muster.embedded import apply, bodies, changes, forms, metadata, patches, quota, schema
 from muster.embedded.behaviour import Behaviour
 from muster.embedded.bodies import PATCHES, change_of
 from muster.embedded.kinds import CRDS, Kind
@@ -100,7 +100,7 @@ class Writes:
         if entry is None:
             raise route.missing()
         live = entry.object()
-        new = _patched(kind, live, body, media)
+        new = changes.patched(kind, live, body, media)
         obj = bodies.normal(new, kind, change)
         return _answer(self._state, kind, self.change(route, entry, live, obj, change), change, 200)
 
@@ -250,7 +250,7 @@ class Writes:
                 meta[part] = before[part]
             else:
                 meta.pop(part, None)
-        new = _split(kind, new, old, subresource)
+        new = changes.split(kind, new, old, subresource)
         meta = new["metadata"]
         if kind.crd is not None:
             new = _custom(kind, new, old, subresource, change)
@@ -261,7 +261,7 @@ class Writes:
         causes += behaviour.check_change(new, old, subresource)
         if causes:
             raise invalid(kind.kind, kind.group, route.name, causes)
-        if behaviour.generation and subresource != "status" and _changed(new, old):
+        if behaviour.generation and subresource != "status" and changes.changed(new, old):
             meta["generation"] = before.get("generation", 0) + 1
         if not managed and new != old:
             _manage(kind, new, old, change, subresource, state.now())
@@ -302,58 +302,6 @@ def _custom(kind: Kind, new: Object, old: Object | None, subresource: str, chang
     made, warnings = schema.admit(kind, new, old, subresource=subresource, strict=change.strict, patch=patch)
     change.warnings += warnings
     return made
-
-
-def _patched(kind: Kind, live: Object, body: Any, media: str) -> Object:
-    if media == patches.JSON_PATCH:
-        new = patches.json_patch(live, body)
-    elif not isinstance(body, dict):
-        raise bad_request(
-            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
-        )
-    elif media == patches.MERGE:
-        new = patches.merge(live, body)
-    else:
-        new = patches.strategic(live, body, kind.merge_keys)
-    if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
-        raise bad_request("error decoding patch: what it makes is no object with metadata")
-    name = new["metadata"].get("name")
-    if name != live["metadata"]["name"]:
-        if not name:
-            raise bad_request("name must be provided")
-        where = f"does not match the name on the URL ({live['metadata']['name']})"
-        raise bad_request(f"the name of the object ({name}) {where}")
-    if new.get("kind") != kind.kind or new.get("apiVersion") != kind.api_version:
-        raise bad_request(f"the patch makes a {new.get('apiVersion')} {new.get('kind')} of a {kind.kind}")
-    return new
-
-
-def _split(kind: Kind, new: Object, old: Object, subresource: str) -> Object:
-    """What a write to this path may touch: through `status` the status, otherwise all but the status."""
-    if subresource == "status":
-        if kind.crd is not None:
-            meta = dict(old["metadata"])
-            if "managedFields" in new["metadata"]:
-                meta["managedFields"] = new["metadata"]["managedFields"]
-        else:
-            meta = new["metadata"]
-        result = {**old, "metadata": meta}
-        result.pop("status", None)
-        if "status" in new:
-            result["status"] = new["status"]
-        return result
-    if kind.status and kind.group != CRDS:
-        new.pop("status", None)
-        if "status" in old:
-            new["status"] = old["status"]
-    elif kind.status and "status" in old:
-        new["status"] = old["status"]
-    return new
-
-
-def _changed(new: Object, old: Object) -> bool:
-    ignored = ("metadata", "status")
-    return {k: v for k, v in new.items() if k not in ignored} != {k: v for k, v in old.items() if k not in ignored}
 
 
 def _manage(kind: Kind, new: Object, old: Object | None, change: Change, subresource: str, now: int) -> None:
