@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import secrets
 import signal
 import sys
@@ -67,6 +68,8 @@ async def serve(options: argparse.Namespace) -> None:
         if options.racks:
             cluster.add(Racks(racks=options.racks, taints=TAINTS), wall_clock())
         driver = asyncio.create_task(cluster.run())
+    # What is there now stays: no collection needs to walk it again.
+    gc.freeze()
     print(url, flush=True)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
