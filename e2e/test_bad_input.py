@@ -182,8 +182,9 @@ def test_a_topology_that_changes_under_the_jobs(cluster: Cluster, watcher: Watch
     cluster.client.post(muster("clustertopologies"), topology(LEAF, NVLINK))
     (process,) = operator(env=ENV)
     cluster.submit(job("runs", [role(replicas=4, segment=("nvlink", 4))]))
-    cluster.submit(job("waits", [role(replicas=8)], topology={"required": {"level": "leaf"}}))
+    # Of two made in one second either may come first.
     cluster.wait_phase("runs", "Running")
+    cluster.submit(job("waits", [role(replicas=8)], topology={"required": {"level": "leaf"}}))
     wait_reason(cluster, "waits", "InsufficientCapacity")
     # The level is removed while the job waits.
     cluster.client.patch(path, {"spec": topology(NVLINK)["spec"]})
