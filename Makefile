@@ -34,11 +34,12 @@ test: $(STAMP) ## all that needs no cluster
 controlplane: $(STAMP) ## build kube-apiserver, scheduler, controller-manager, etcd, kubectl (needs Go)
 	$(BIN)/python -m e2e.controlplane.build
 
-e2e: $(STAMP) controlplane ## the operator against a real control plane (needs Go)
-	$(BIN)/python -m pytest e2e
+e2e: $(STAMP) controlplane ## the API suite and the operator against a real control plane (needs Go)
+	$(BIN)/python -m pytest tests/conformance --server real
+	$(BIN)/python -m pytest e2e --server real
 
-demo: $(STAMP) controlplane ## a 4,608-GPU cluster, gangs scheduled on it, in a minute or two
-	$(BIN)/python -m e2e.demo
+demo: $(STAMP) ## a 4,608-GPU cluster in this machine's memory, gangs scheduled on it, in a minute (muster demo --help)
+	$(BIN)/muster demo
 
 bench: $(STAMP) controlplane ## figures and ratios, written to benchmarks/results
 	$(BIN)/python -m benchmarks

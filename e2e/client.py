@@ -97,12 +97,16 @@ class Client:
         body: object = None,
         content_type: str = "application/json",
         timeout: float = 30.0,
+        headers: Mapping[str, str] | None = None,
         **parameters: object,
     ) -> Answer:
-        """Send one request and return whatever comes; raises only when there is no answer."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = self._headers | ({} if data is None else {"Content-Type": content_type})
-        reply = self._pool.request(method, self._url(path, parameters), body=data, headers=headers, timeout=timeout)
+        """Send one request and return whatever comes; raises only when there is no answer.
+
+        Bytes are sent as they are, anything else as JSON. `headers` go over our own.
+        """
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        given = self._headers | ({} if data is None else {"Content-Type": content_type}) | dict(headers or {})
+        reply = self._pool.request(method, self._url(path, parameters), body=data, headers=given, timeout=timeout)
         return Answer(reply.status, reply.data.decode(), dict(reply.headers))
 
     def call(self, method: str, path: str, body: object = None, **more: Any) -> Object:
@@ -167,10 +171,13 @@ class Client:
                     event = json.loads(line)
                     yield event["type"], event["object"]
 
-    def stream(self, path: str, timeout: float, **parameters: object) -> urllib3.BaseHTTPResponse:
+    def stream(
+        self, path: str, timeout: float, headers: Mapping[str, str] | None = None, **parameters: object
+    ) -> urllib3.BaseHTTPResponse:
         """Open a streaming GET; the caller closes it. Raises ApiError where it is refused."""
         url = self._url(path, parameters)
-        reply = self._pool.request("GET", url, headers=self._headers, preload_content=False, timeout=timeout)
+        given = self._headers | dict(headers or {})
+        reply = self._pool.request("GET", url, headers=given, preload_content=False, timeout=timeout)
         if reply.status >= 400:
             text = reply.read().decode()
             reply.release_conn()

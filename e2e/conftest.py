@@ -1,4 +1,4 @@
-"""Fixtures: one control plane a session; a fresh namespace, watcher and processes a test."""
+"""Fixtures: one cluster a session, real or embedded (--server); a fresh namespace, watcher and processes a test."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import pytest
 
 from e2e.client import muster
 from e2e.controlplane.cluster import ControlPlane
+from e2e.embedded import EmbeddedPlane
 from e2e.harness import ROOT, Cluster, Operators
 from e2e.manifests import apply, documents
+from e2e.plane import Plane
 from e2e.process import Process
 from e2e.watcher import Watcher
 
 
 @pytest.fixture(scope="session")
-def controlplane() -> Iterator[ControlPlane]:
-    """The real control plane with muster's CRDs, node lifecycle controller off."""
-    plane = ControlPlane.start()
-    try:
+def controlplane(request: pytest.FixtureRequest) -> Iterator[Plane]:
+    """The cluster with muster's CRDs, node lifecycle controller off."""
+    start = EmbeddedPlane.start if request.config.getoption("--server") == "embedded" else ControlPlane.start
+    with start() as plane:
         apply(plane.client, documents(ROOT / "crds"))
         yield plane
-    finally:
-        plane.stop()
 
 
 @pytest.fixture
-def cluster(controlplane: ControlPlane, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
+def cluster(controlplane: Plane, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
     """A fresh namespace; whatever the test adds through it is removed afterwards."""
     plain = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:30].strip("-")
     made = Cluster(controlplane, f"{plain}-{uuid.uuid4().hex[:6]}", tmp_path)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from e2e import kubelet, nodes
 from e2e.client import Client, Object, core, muster, wait_for
-from e2e.controlplane.cluster import ControlPlane, free_ports
+from e2e.controlplane.cluster import free_ports
 from e2e.nodes import Racks
+from e2e.plane import Plane
 from e2e.process import Process
 from e2e.proxy import FaultProxy
 
@@ -23,12 +24,12 @@ FINISHED = ("Succeeded", "Failed")
 
 
 class Cluster:
-    """One control plane, one fresh namespace, and what a test adds; `close` takes it all away again.
+    """One cluster, one fresh namespace, and what a test adds; `close` takes it all away again.
 
     Nodes are of the whole cluster: one such object at a time.
     """
 
-    def __init__(self, plane: ControlPlane, namespace: str, logs: Path) -> None:
+    def __init__(self, plane: Plane, namespace: str, logs: Path) -> None:
         self.plane = plane
         self.client: Client = plane.client
         self.namespace = namespace
@@ -61,7 +62,7 @@ class Cluster:
 
     def start_proxy(self) -> FaultProxy:
         """Start a fault proxy in front of the API server; give `proxy.url` to kubeconfig_for or operator()."""
-        proxy = FaultProxy(self.plane.server, self.plane.authority.ca.certificate).start()
+        proxy = FaultProxy(self.plane.server, self.plane.ca).start()
         self._proxies.append(proxy)
         return proxy
 
@@ -132,7 +133,7 @@ class Cluster:
 class Operators:
     """Starts `python -m muster run` as processes and ends them all."""
 
-    def __init__(self, plane: ControlPlane, logs: Path, namespace: str) -> None:
+    def __init__(self, plane: Plane, logs: Path, namespace: str) -> None:
         self.plane = plane
         self.logs = logs
         self.settings = {

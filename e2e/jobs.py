@@ -9,7 +9,7 @@ from e2e.client import Object
 from e2e.nodes import GPU
 
 FAKE = "fake.muster.dev/"
-"""Prefix of the annotations that steer the fake pods, see `e2e.podlife`."""
+"""Prefix of the annotations that steer the fake pods, see `muster.embedded.nodes.podlife`."""
 
 
 def job(name: str, roles: Sequence[Object] = (), launcher: str = "torchrun", **spec: Any) -> Object:

@@ -1,7 +1,7 @@
 """A stand-in for all kubelets of the cluster, as one process: `python -m e2e.kubelet`.
 
 One watch of the bound pods, one of the nodes, and a timer a pod. What is due follows from
-the pod as last seen (`e2e.podlife`), so a restart or a relist resumes where the API says.
+the pod as last seen (`muster.embedded.nodes.podlife`), so a restart or a relist resumes where the API says.
 A node that is annotated `fake.muster.dev/off: "true"`, or whose object does not exist, is a
 dead machine: no status, no heartbeat, no acknowledged deletion.
 """
@@ -21,7 +21,7 @@ from typing import Any
 import aiohttp
 
 from e2e.aio import AsyncClient
-from e2e.podlife import Delays, Step, next_step, state_of, status_after
+from muster.embedded.nodes.podlife import Delays, Step, next_step, state_of, status_after
 
 log = logging.getLogger("kubelet")
 STRATEGIC = "application/strategic-merge-patch+json"

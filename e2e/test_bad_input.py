@@ -282,6 +282,7 @@ def test_two_gangs_under_a_quota_for_one(cluster: Cluster, watcher: Watcher, ope
     watcher.quiet()
 
 
+@pytest.mark.real("Pod Security refuses")
 def test_a_refusal_of_pod_security(cluster: Cluster, watcher: Watcher, operator: Operators) -> None:
     cluster.add_nodes(Racks(1, 4))
     namespace = core("namespaces", name=cluster.namespace)

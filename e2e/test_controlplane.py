@@ -146,6 +146,7 @@ def test_the_stand_in_resumes_after_a_restart(cluster: Cluster) -> None:
     wait_pod(cluster, "a", "Succeeded")
 
 
+@pytest.mark.real("its API server can be restarted")
 def test_the_api_server_restarts_and_everything_goes_on(cluster: Cluster, kubelet: Process) -> None:
     (name,) = cluster.add_nodes(Racks(racks=1, nodes=1))
     create(cluster, pod("a", name))

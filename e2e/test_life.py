@@ -493,6 +493,7 @@ def versions(cluster: Cluster) -> dict[str, str]:
     return {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in listed}
 
 
+@pytest.mark.real("its API server counts requests")
 def test_an_idle_operator_writes_nothing_and_hardly_runs(
     cluster: Cluster, muster_process: Process, watcher: Watcher
 ) -> None:
@@ -545,6 +546,7 @@ def columns(text: str) -> list[dict[str, str]]:
     return [{t: row[s:e].strip() for t, s, e in zip(titles, starts, ends, strict=True)} for row in rows]
 
 
+@pytest.mark.real("kubectl is built with it")
 def test_kubectl_shows_what_the_api_promises_and_what_if_foretells_the_placement(
     cluster: Cluster, muster_process: Process, watcher: Watcher, tmp_path: Path
 ) -> None:

@@ -208,6 +208,7 @@ def hold(cluster: Cluster) -> Iterator[None]:
     cluster.client.send("DELETE", group(api, "mutatingadmissionpolicies", name=name))
 
 
+@pytest.mark.real("a MutatingAdmissionPolicy gives the gate")
 @pytest.mark.usefixtures("hold")
 def test_a_gate_of_somebody_else_is_left_alone(cluster: Cluster, watcher: Watcher, operator: Operators) -> None:
     cluster.add_nodes(Racks(1, 4))

@@ -30,6 +30,7 @@ def tainted(cluster: Cluster, name: str) -> bool:
     return bool(cluster.client.get(core("nodes", name=name))["spec"].get("taints"))
 
 
+@pytest.mark.real("kube-controller-manager watches the heartbeats")
 def test_a_machine_without_heartbeats_is_found_out_and_comes_back(
     lifecycle_plane: ControlPlane, tmp_path: Path
 ) -> None:

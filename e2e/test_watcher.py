@@ -131,6 +131,7 @@ def test_a_constraint_broken_is_seen(cluster: Cluster, spy: Watcher) -> None:
     assert broken(spy) == {"S4"}
 
 
+@pytest.mark.real("its API server can be restarted")
 def test_what_a_restart_of_the_api_server_hides_is_not_held_against_anybody(
     cluster: Cluster, kubelet: Process, spy: Watcher
 ) -> None:

@@ -111,6 +111,11 @@ class ControlPlane:
     ) -> None:
         self.stop()
 
+    @property
+    def ca(self) -> Path:
+        """The certificate that the server's is signed by."""
+        return self.authority.ca.certificate
+
     def start_apiserver(self) -> None:
         """Start the API server and wait for /readyz."""
         self.apiserver.start()

@@ -14,8 +14,8 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from e2e.client import ApiError, Client, wait_for
-from e2e.watcher.record import GAP, QUIET, Event, History, Object
-from e2e.watcher.replay import Violation, judge, report
+from muster.safety.record import GAP, QUIET, Event, History, Object
+from muster.safety.replay import Violation, judge, report
 
 log = logging.getLogger(__name__)
 PATHS = {
@@ -180,5 +180,5 @@ class Watcher:
         return report(found, self.history)
 
     def dump(self, path: Path) -> None:
-        """Write the history as JSON lines; `python -m e2e.watcher` judges them again."""
+        """Write the history as JSON lines; `python -m muster.safety` judges them again."""
         self.history.dump(path)

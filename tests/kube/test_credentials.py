@@ -164,6 +164,18 @@ async def test_a_pods_service_account(pod):
     assert (access.base_url, access.headers) == ("https://[fd00::1]:443", {"Authorization": "bearer one"})
 
 
+async def test_the_namespace_is_that_of_the_context_or_the_pod(tmp_path, pod):
+    file = kubeconfig(tmp_path)
+    assert await KubeCredentials(kubeconfig=file).namespace() == ""
+    config = yaml.safe_load((tmp_path / "config").read_text())
+    config["contexts"][1]["context"]["namespace"] = "research"
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    assert await KubeCredentials(kubeconfig=file, context="other").namespace() == "research"
+    assert await KubeCredentials(**pod).namespace() == ""
+    (tmp_path / "namespace").write_text("muster-system\n")
+    assert await KubeCredentials(**pod).namespace() == "muster-system"
+
+
 async def test_a_pods_token_is_read_again_after_a_401(pod):
     credentials = KubeCredentials(**pod)
     first = await credentials.current()

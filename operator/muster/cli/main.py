@@ -14,7 +14,12 @@ from muster.cli.output import Failed
 
 COMMANDS = {
     "run": "Run the operator.",
+    "demo": "Play a story of a minute on a cluster of 4,608 GPUs that is this machine alone.",
     "what-if": "Judge jobs against a cluster or a dump of one, without touching anything.",
+    "top": "Draw the racks of a cluster, live or once.",
+    "ranks": "List a job's ranks: pod, node, segment and domains.",
+    "logs": "Print the log of a rank, of past attempts too.",
+    "exec": "Run a command in the container of a rank.",
     "explain": "Say where a job is placed, or why it waits.",
     "crds": "Print the custom resource definitions.",
     "settings": "List the operator's settings.",

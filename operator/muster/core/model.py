@@ -583,12 +583,12 @@ class Admission:
     template: str
     requests: Resources = ()
     filter: Filter = Filter()
-    claims: tuple[str, ...] = ()
-    """The PersistentVolumeClaims that the pod mounts: the node affinity of the bound ones is part of `filter`."""
     refused: str = ""
     """Class of the refusal: quota, policy, invalid, rbac, namespace-terminating, too-large; empty when admitted."""
     message: str = ""
     at: int = 0
+    claims: tuple[str, ...] = ()
+    """The PersistentVolumeClaims that the pod mounts: the node affinity of the bound ones is part of `filter`."""
 
 
 Record = Node | Pod | Job | Rejected | TopologySpec | PriorityClass | Quota | Child | Admission

@@ -13,6 +13,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,12 @@ class KubeCredentials:
             self._access = await self._attempt(self._load, stale)
             return self._access
 
+    async def namespace(self) -> str:
+        """The namespace that the context, or the pod's service account, works in; empty if neither names one. Raises
+        ConfigurationError."""
+        await self.current()
+        return self._source.namespace if self._source is not None else ""
+
     async def _attempt(self, load: Callable[[], Access], held: Access) -> Access:
         try:
             access = await asyncio.to_thread(load)
@@ -156,12 +163,15 @@ class KubeCredentials:
 class _Source:
     """A configuration as read, where it came from, and what to do if it is at fault."""
 
-    def __init__(self, configuration: Any, where: str, remedy: str, *, reread: bool = False) -> None:
+    def __init__(
+        self, configuration: Any, where: str, remedy: str, *, namespace: str = "", reread: bool = False
+    ) -> None:
         self.configuration = configuration
         self.where = where
         self.remedy = remedy
         self.reread = reread
         """Read the whole again at each look: the package's hook would not notice a changed file."""
+        self.namespace = namespace
 
     @classmethod
     def find(
@@ -188,7 +198,10 @@ class _Source:
             _PodLoader(token_filename=token_file, cert_filename=ca_file, environ=environ).load_and_set(configuration)
         except (ConfigException, OSError) as error:
             raise ConfigurationError(f"{where}: {error} {remedy}") from error
-        return cls(configuration, where, remedy)
+        namespace = ""
+        with suppress(OSError):  # Kubernetes mounts it beside the token
+            namespace = Path(token_file).with_name("namespace").read_text().strip()
+        return cls(configuration, where, remedy, namespace=namespace)
 
     @classmethod
     def of_file(cls, file: str, context: str | None, where: str) -> _Source:
@@ -216,4 +229,6 @@ class _Source:
                 f"Run it by hand, or log in to the cloud again."
             )
         reread = user is not None and not asks_plugin and "auth-provider" not in user
-        return cls(configuration, where, remedy, reread=reread)
+        chosen = loader.current_context.get("context")
+        namespace = str((chosen.get("namespace") if isinstance(chosen, Mapping) else None) or "")
+        return cls(configuration, where, remedy, namespace=namespace, reread=reread)

@@ -1,0 +1,202 @@
+"""The checks S1 to S7 of the architecture, one class each; here S1, S3 and S7."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from muster.safety.judge_claims import Claims
+from muster.safety.judge_constraints import Constraints
+from muster.safety.judge_rest import NothingLeaks, NothingLost
+from muster.safety.objects import (
+    FINISHED,
+    Object,
+    Placement,
+    Rank,
+    born_of,
+    bound_to,
+    has_stopped,
+    is_gang_pod,
+    is_gated,
+    is_out_of_service,
+    is_ready,
+    phase_of,
+    rank_of,
+    title,
+)
+from muster.safety.record import QUIET, Event
+from muster.safety.replay import SLACK_SECONDS, Check, World
+
+Found = Iterator[tuple[str, tuple[str, ...]]]
+UNREACHABLE_SECONDS = 60
+
+
+def all_checks() -> list[Check]:
+    """Return fresh checks of all invariants."""
+    return [AllOrNothing(), Claims(), OneAtATime(), Constraints(), NothingLost(), NothingLeaks(), Final()]
+
+
+class AllOrNothing:
+    """S1: no pod of an attempt leaves its gate before all n exist and Starting has been written."""
+
+    invariant = "S1"
+
+    def __init__(self) -> None:
+        self._made: set[tuple[Rank, int]] = set()
+        self._started: set[tuple[str, int]] = set()
+        self._opened: set[tuple[str, int]] = set()
+
+    def see(self, event: Event, before: Object | None, world: World) -> Found:
+        """See `replay.Check`."""
+        if event.type in (QUIET, "DELETED"):
+            return
+        if event.kind == "TrainingJob" and phase_of(event.object) in ("Starting", "Running"):
+            self._started.add((event.uid, int(event.object["status"].get("attempt", 0))))
+        if event.kind != "Pod" or not is_gang_pod(event.object):
+            return
+        pod = event.object
+        self._made.add((rank_of(pod), born_of(pod)))
+        opened = not is_gated(pod) and (before is None or is_gated(before))
+        if not opened or event.listed or world.blind("Pod", event.rv) or world.blind("TrainingJob", event.rv):
+            return
+        if before is None:
+            yield f"pod {event.name} was created without its gate", (event.name, rank_of(pod).job)
+            return
+        yield from self._at_opening(pod, event, world)
+
+    def _at_opening(self, pod: Object, event: Event, world: World) -> Found:
+        rank, born = rank_of(pod), born_of(pod)
+        about = (event.name, rank.job)
+        placement = _placement_with(world, rank, born)
+        if placement is None:
+            yield f"pod {event.name} left its gate, and no committed placement names {rank} born {born}", about
+            return
+        opening = (rank.job, placement.attempt)
+        if opening not in self._started:
+            yield f"pod {event.name} left its gate before Starting of attempt {placement.attempt} was written", about
+        if opening in self._opened:
+            return
+        self._opened.add(opening)
+        wanted = placement.ranks(rank.job)
+        missing = [str(each) for each, _, own in wanted if (each, own) not in self._made]
+        if missing:
+            yield (
+                (
+                    f"pod {event.name} left its gate when {len(missing)} of the {len(wanted)} pods of attempt "
+                    f"{placement.attempt} had never been made: {', '.join(missing[:5])}"
+                ),
+                about,
+            )
+
+
+def _placement_with(world: World, rank: Rank, born: int) -> Placement | None:
+    """Return the latest committed placement in which this pod has its place."""
+    for _, placement in sorted(world.placements.get(rank.job, {}).items(), reverse=True):
+        births = placement.born.get(rank.role, ())
+        if rank.rank < len(births) and births[rank.rank] == born:
+            return placement
+    return None
+
+
+class OneAtATime:
+    """S3: one pod a rank that may run; a pod taken out of the API on a silent node may still run."""
+
+    invariant = "S3"
+
+    def __init__(self) -> None:
+        self._live: dict[Rank, dict[str, str]] = {}
+        self._ghosts: dict[Rank, dict[str, str]] = {}
+        self._silent_since: dict[str, float] = {}
+
+    def see(self, event: Event, before: Object | None, world: World) -> Found:
+        """See `replay.Check`."""
+        if event.type == QUIET:
+            return
+        if event.kind == "Node":
+            if event.type == "DELETED" or is_ready(event.object):
+                self._silent_since.pop(event.name, None)
+            else:
+                self._silent_since.setdefault(event.name, event.at)
+        if event.kind != "Pod" or not is_gang_pod(event.object):
+            return
+        pod = event.object
+        rank = rank_of(pod)
+        live = self._live.setdefault(rank, {})
+        node = bound_to(pod)
+        if event.type == "DELETED" or node is None or has_stopped(pod):
+            live.pop(event.uid, None)
+            # The DELETED event carries the last record: if that had stopped, nothing is left to run.
+            if event.type == "DELETED" and node is not None and not has_stopped(pod) and _is_silent(world, node):
+                self._ghosts.setdefault(rank, {})[event.name] = node
+            return
+        new = event.uid not in live
+        live[event.uid] = event.name
+        if not new:
+            return
+        if len(live) > 1:
+            yield (
+                f"{rank} has {len(live)} pods that may run: {', '.join(sorted(live.values()))}",
+                (
+                    *live.values(),
+                    rank.job,
+                ),
+            )
+        yield from self._beside_ghosts(rank, event, world)
+
+    def _beside_ghosts(self, rank: Rank, event: Event, world: World) -> Found:
+        ghosts = self._ghosts.get(rank, {})
+        for name, node in list(ghosts.items()):
+            if not _is_silent(world, node):
+                del ghosts[name]
+                continue
+            policy = _unreachable(world.jobs.get(rank.job))
+            after = float(policy.get("afterSeconds", UNREACHABLE_SECONDS))
+            silent = event.at - self._silent_since.get(node, event.at)
+            if policy.get("action") == "Wait" or silent < after - SLACK_SECONDS:
+                yield (
+                    (f"{rank}: {event.name} is bound while {name} may still run on {node}, silent for {silent:.0f} s"),
+                    (event.name, name, node, rank.job),
+                )
+
+
+def _is_silent(world: World, node: str) -> bool:
+    """Return whether a machine is neither answering nor known to be off."""
+    found = world.nodes.get(node)
+    return found is not None and not is_ready(found) and not is_out_of_service(found)
+
+
+def _unreachable(job: Object | None) -> dict[str, Any]:
+    policy = ((job or {}).get("spec") or {}).get("failurePolicy") or {}
+    return dict(policy.get("unreachable") or {})
+
+
+class Final:
+    """S7: finished is final; attempt and counters only grow; restarts in a row stay within their limit."""
+
+    invariant = "S7"
+    counters = ("attempt", "restarts", "disruptions", "runningSeconds")
+
+    def see(self, event: Event, before: Object | None, world: World) -> Found:
+        """See `replay.Check`."""
+        if event.kind != "TrainingJob" or event.type in (QUIET, "DELETED"):
+            return
+        name = title(event.object)
+        about = (event.name, event.uid)
+        now = event.object.get("status") or {}
+        limit = ((event.object["spec"].get("failurePolicy")) or {}).get("maxRestarts", 10)
+        if now.get("restartsInRow", 0) > limit:
+            yield f"{name} has {now['restartsInRow']} restarts in a row, the limit is {limit}", about
+        if before is None:
+            return
+        was = before.get("status") or {}
+        if phase_of(before) in FINISHED and phase_of(event.object) != phase_of(before):
+            yield f"{name} was {phase_of(before)} and became {phase_of(event.object)}", about
+        for counter in self.counters:
+            if now.get(counter, 0) < was.get(counter, 0):
+                yield f"{name}: {counter} went from {was[counter]} to {now.get(counter, 0)}", about
+        if (
+            phase_of(before) in FINISHED
+            and now.get("attempt", 0) != was.get("attempt", 0)
+            and phase_of(event.object) in FINISHED
+        ):
+            yield f"{name} had finished and got attempt {now.get('attempt')}", about

@@ -1,0 +1,204 @@
+"""`muster demo`: the whole of it on a small cluster, its end in every way, and the parts that draw and sum up."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from muster.cli.demo import play as demo_play
+from muster.cli.demo import summary as demo_summary
+from muster.cli.demo.children import Child, ChildError, _environment
+from muster.cli.demo.picture import picture
+from muster.cli.demo.play import Options, Result
+from muster.cli.demo.screen import Screen
+from muster.cli.demo.story import MOST_PODS, SEGMENT, Sizes
+from muster.cli.demo.summary import Told
+from muster.cli.rackmap.model import Health
+from muster.embedded.nodes.racks import Racks
+from muster.safety import Violation
+
+Object = dict[str, Any]
+DEMO = [sys.executable, "-m", "muster", "demo", "--racks", "8"]
+
+
+def test_the_whole_story_on_eight_racks() -> None:
+    done = subprocess.run(
+        [*DEMO, "--speed", "5", "-o", "json"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["racks"], told["nodes"], told["gpus"]) == (8, 144, 576)
+    assert told["brokenOff"] is None
+    assert told["safety"]["violations"] == []
+    assert told["safety"]["events"] > 500
+    jobs = {job["job"]: job for job in told["jobs"]}
+    assert jobs["pretrain"]["attempts"] == 2
+    assert jobs["pretrain"]["domains"]["nvlink"] == {"used": 2, "least": 2}
+    assert jobs["second"]["waitedSeconds"] > jobs["sweep"]["waitedSeconds"]
+    assert {job["phase"] for name, job in jobs.items() if name.startswith("tune")} == {"Succeeded"}
+    assert "missing" in told["waiting"] or "fragment" in told["waiting"].lower()
+    assert "must add up to replicas" in told["refused"]
+    assert "4,608" not in done.stderr
+    assert "found no breach of S1-S7" in done.stderr
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Any:
+    """A demo that has started both of its children, and their process ids."""
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen(DEMO, stdout=out, stderr=out, env=environment, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 60
+        while len(children(process.pid)) < 2:
+            assert process.poll() is None, (tmp_path / "out").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield process, children(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(entry.parent.name))
+    return found
+
+
+def gone(pids: list[int], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, id="killed"),
+        pytest.param(signal.SIGTERM, 143, id="asked"),
+    ],
+)
+def test_nothing_outlives_it(running: Any, tmp_path: Path, sent: signal.Signals, code: int) -> None:
+    process, pids = running
+    process.send_signal(sent)
+    assert process.wait(20) == code
+    assert gone(pids, 10)
+    assert not list(tmp_path.glob("muster-demo-*"))
+
+
+def test_a_breach_is_a_failure() -> None:
+    told = Result(Options())
+    assert told.well
+    assert not Result(Options(), broken="it broke off").well
+    broken = Result(Options(), violations=[Violation("S2", 7, "two gangs overlap", ("a", "b"))])
+    assert not broken.well
+    assert broken.as_json()["safety"]["violations"] == ["S2 at 7: two gangs overlap"]
+
+
+@pytest.mark.parametrize("racks", [8, 9, 13, 64, 100, 1024])
+def test_the_story_holds_on_every_number_of_racks(racks: int) -> None:
+    sizes = Sizes(racks)
+    left = racks - sizes.pretrain - sizes.sweep
+    assert 0 <= left < sizes.second, "second has to wait"
+    assert sizes.pretrain + sizes.second + sizes.night <= racks, "it fits when sweep has ended, and night too"
+    assert max(sizes.pretrain, sizes.sweep, sizes.second) * SEGMENT <= MOST_PODS
+
+
+def nodes() -> list[Object]:
+    return list(Racks(racks=9, nodes=2).objects())
+
+
+def bound(job: str, node: str, phase: str = "Running") -> Object:
+    meta = {"name": f"{job}-{node}", "namespace": "default", "labels": {"muster.dev/job-name": job}}
+    return {"metadata": meta, "spec": {"nodeName": node}, "status": {"phase": phase}}
+
+
+def job(name: str, phase: str, second: int, **status: Any) -> Object:
+    meta = {"name": name, "namespace": "default", "creationTimestamp": f"2026-01-01T00:00:{second:02}Z"}
+    return {"metadata": meta, "status": {"phase": phase, **status}}
+
+
+def test_the_picture_shows_who_holds_what() -> None:
+    every = nodes()
+    every[1]["spec"]["unschedulable"] = True
+    every[2]["status"]["conditions"][0]["status"] = "Unknown"
+    pods = [bound("a", "r00-n00"), bound("a", "r08-n01", "Pending"), bound("b", "r01-n01", "Succeeded")]
+    jobs = [job("b", "Pending", 1, waiting={"reason": "Fragmented"}), job("a", "Running", 2)]
+    made = picture(every, pods, jobs)
+    assert [group.name for group in made.groups] == ["leaf-r000", "leaf-r001"]
+    cells = {cell.node: cell for cell in made.cells()}
+    assert cells["r00-n00"].jobs == ("default/a",)
+    assert cells["r00-n00"].running
+    assert not cells["r08-n01"].running
+    assert cells["r00-n01"].health is Health.CORDONED
+    assert cells["r01-n00"].health is Health.NOT_READY
+    assert cells["r01-n01"].jobs == ()
+    assert cells["r01-n01"].free == 4
+    first, second = made.jobs
+    assert (first.key, first.nodes, first.racks, first.groups) == ("default/a", 2, 2, 2)
+    assert (second.key, second.note) == ("default/b", "Fragmented")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_screen_draws_only_on_a_terminal(terminal: bool) -> None:
+    out = io.StringIO()
+    screen = Screen(Console(file=out, force_terminal=terminal, width=80, height=30, color_system=None))
+    screen.open(lambda: picture(nodes(), [bound("a", "r00-n00")], [job("a", "Running", 1)]))
+    screen.line("a line of [markup] http://127.0.0.1:1")
+    screen.refresh()
+    screen.close()
+    assert "a line of [markup] http://127.0.0.1:1" in out.getvalue()
+    assert ("9 racks" in out.getvalue()) is terminal
+
+
+def test_the_table() -> None:
+    jobs = [Told("a", 32, "Running", 3.21, 2, {"nvlink": (2, 2), "leaf": (2, 1)}), Told("b", 4)]
+    lines = demo_summary.text(jobs).splitlines()
+    assert lines[1].split() == ["a", "Running", "3.2", "s", "32", "2", "2", "/", "2", "2", "/", "1"]
+    assert lines[2].split() == ["b", "Pending", "-", "4", "0", "-", "-"]
+    assert demo_summary.as_json(jobs)[0]["domains"]["leaf"] == {"used": 2, "least": 1}
+
+
+def test_a_child_that_ends_is_named_with_its_log(tmp_path: Path) -> None:
+    child = Child("the child", "muster", "no-such-command", log=tmp_path / "log", env={})
+    assert gone_quietly(child)
+    with pytest.raises(ChildError, match=r"the child ended with 1:\n[\s\S]*no-such-command"):
+        child.check()
+    child.stop()
+
+
+def gone_quietly(child: Child) -> bool:
+    deadline = time.monotonic() + 20
+    while not child.ended:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_ours_of_the_environment_do_not_reach_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSTER_PODS_QPS", "1")
+    monkeypatch.setenv("KUBECONFIG", "/elsewhere")
+    assert not {"MUSTER_PODS_QPS", "KUBECONFIG"} & _environment().keys()
+    assert demo_play.OPERATOR["MUSTER_PODS_QPS"] == "0"
