@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# What of e2e/ is quick enough for every `make test`.
+BRIEF := $(addprefix e2e/test_,life.py deletion.py neighbours.py bad_input.py)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test e2e bench demo crds settings controlplane clean
+.PHONY: help setup lint format test integration e2e bench demo crds settings controlplane clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 16
@@ -28,8 +31,13 @@ format: $(STAMP) ## mend what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: $(STAMP) ## all that needs no cluster
-	$(BIN)/python -m pytest tests
+test: $(STAMP) ## all that needs no cluster, and the operator as a process against the embedded one
+	@# The second mostly waits, so both run at once; its report comes last.
+	@report=$$(mktemp); $(BIN)/python -m pytest $(BRIEF) --server embedded >$$report 2>&1 & brief=$$!; \
+	$(BIN)/python -m pytest tests; ended=$$?; wait $$brief || ended=1; cat $$report; rm -f $$report; exit $$ended
+
+integration: $(STAMP) ## all of e2e/ that the embedded cluster can stand in for (ten minutes)
+	$(BIN)/python -m pytest e2e --server embedded
 
 controlplane: $(STAMP) ## build kube-apiserver, scheduler, controller-manager, etcd, kubectl (needs Go)
 	$(BIN)/python -m e2e.controlplane.build
