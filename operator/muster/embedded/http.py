@@ -25,6 +25,8 @@ LEAST_WATCH_SECONDS = 1800
 """A watch without timeoutSeconds ends after this long to twice as long, as the real server's."""
 WRITE_LIMIT = 1 << 20
 """Bytes that are written to a watch at once."""
+LAST_WORDS = 1.0
+"""Seconds that the end of a watch may take when the server stops."""
 _CLOSING = 2.0
 
 
@@ -71,8 +73,11 @@ class HttpServer:
             with suppress(asyncio.CancelledError):
                 await self._driver
         self.server.restart()
-        for stream in list(self._streams):
-            stream.cancel()
+        # The restart has ended the watches; who does not take the end of one in time is cut off.
+        if self._streams:
+            _, late = await asyncio.wait(self._streams, timeout=LAST_WORDS)
+            for stream in late:
+                stream.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -87,7 +92,8 @@ class HttpServer:
                 continue
             seconds = 60.0 if due is None else max(0.0, (due - time.time() * 1000) / 1000)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), min(seconds, 60.0))
+                async with asyncio.timeout(min(seconds, 60.0)):
+                    await self._news.wait()
             # Writes come in bursts; one turn for all of one.
             await asyncio.sleep(0.001)
 
@@ -161,7 +167,8 @@ class HttpServer:
                     await _send(reply, watch.take())
                     break
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), left)
+                    async with asyncio.timeout(left):
+                        await news.wait()
             await reply.write_eof()
         except (ConnectionError, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and incoming.transport is not None:

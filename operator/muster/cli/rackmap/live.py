@@ -87,11 +87,15 @@ async def follow(kubeconfig: str, context: str, view: View, fold: Fold) -> None:
                 feed.check()
                 picture = painter.picture(feed.warnings)
                 live.update(draw.rich_text(screen.lines(picture, console.width, console.height)), refresh=True)
-                with suppress(TimeoutError):  # a key is answered at once, the cluster when it is its turn
-                    await asyncio.wait_for(keyed.wait(), max(AT_MOST, SHARE * (time.monotonic() - began)))
+                # A key is answered at once, the cluster when it is its turn. (asyncio.wait_for of Python 3.11 can lose a
+                # cancellation, that is a Ctrl-C.)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(AT_MOST, SHARE * (time.monotonic() - began))):
+                        await keyed.wait()
                 while not feed.news.is_set() and console.size == size:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(feed.news.wait(), AT_MOST)
+                        async with asyncio.timeout(AT_MOST):
+                            await feed.news.wait()
                 size = console.size
 
 
