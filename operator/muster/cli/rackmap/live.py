@@ -87,8 +87,8 @@ async def follow(kubeconfig: str, context: str, view: View, fold: Fold) -> None:
                 feed.check()
                 picture = painter.picture(feed.warnings)
                 live.update(draw.rich_text(screen.lines(picture, console.width, console.height)), refresh=True)
-                # A key is answered at once, the cluster when it is its turn. (asyncio.wait_for of Python 3.11 can lose a
-                # cancellation, that is a Ctrl-C.)
+                # A key is answered at once, the cluster when it is its turn. asyncio.wait_for of Python 3.11 can lose a
+                # cancellation, that is a Ctrl-C.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(AT_MOST, SHARE * (time.monotonic() - began))):
                         await keyed.wait()
