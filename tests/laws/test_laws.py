@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.laws.storm import Storm, unfinished
 from tests.support.checker import Checker
@@ -75,6 +75,7 @@ def test_the_invariants_hold_in_any_order_of_events(events: Sequence[int]) -> No
 
 
 @given(EVENTS)
+@example([0] * 34 + [1389, 0, 0, 109, 14, 478])  # a job being deleted whose pods are gone, and another on its nodes
 def test_when_the_faults_stop_every_job_comes_to_its_end_and_all_is_quiet(events: Sequence[int]) -> None:
     storm = Storm().play(events)
     cluster = storm.calm()

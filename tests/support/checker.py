@@ -214,6 +214,8 @@ class Checker:
             attempt = self.attempts[other.id, other.status.attempt]
             if not attempt.started and not self.strict:
                 continue
+            if other.deleting and not self._held(other):
+                continue  # whatever finalizer keeps the object: its claim ended with its last pod
             for name, amounts in _load(other).items():
                 if name in mine:
                     sums = taken.setdefault(name, {})
