@@ -45,7 +45,7 @@ def fill_room(tree: Tree, opens: Mask, slots: Ints) -> dict[int, Ints]:
 
 def positions(tree: Tree, inventory: Inventory) -> Mask:
     """Per position: is the node intact now."""
-    return inventory.intact()[tree.rows]
+    return inventory.intact(tree.rows)
 
 
 def objective(tree: Tree, intact: Mask, gang: Gang, pods: Sequence[Ints], leftover: int) -> Objective:

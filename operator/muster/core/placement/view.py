@@ -76,7 +76,7 @@ def unfit(node: Node, filter_: Filter, healthy: bool = False) -> str:
 def view(tree: Tree, inventory: Inventory, fit: Eligible, requests: Resources, needed: tuple[int, ...] = ()) -> View:
     """Count slots now. `needed`: depths whose labels a node must carry."""
     rows = tree.rows
-    cause = inventory.causes()[rows]
+    cause = inventory.causes(rows)
     left = (cause == 0) & (fit.code == 0)
     counts: dict[str, int] = {}
     for code in np.unique(cause):
