@@ -19,9 +19,11 @@ Ints = npt.NDArray[np.int64]
 State = tuple[int, ...]
 Key = tuple[int, ...]
 
-INFINITE = 1 << 60
-WORD_BITS = 58
-_CHUNK = 1 << 22
+INFINITE = (1 << 62) - 1
+"""Two of it still fit a signed word."""
+WORD_BITS = 61
+_CHUNK = 1 << 16
+"""Sums made at once: as many as stay in the second cache."""
 
 
 def zero(words: int, axes: int) -> Ints:
@@ -31,6 +33,8 @@ def zero(words: int, axes: int) -> Ints:
 
 def trimmed(a: Ints) -> Ints:
     """The curve without unreachable ends."""
+    if a[0].flat[-1] < INFINITE:
+        return a
     for axis in range(1, a.ndim):
         reach = (a[0] < INFINITE).any(axis=tuple(i for i in range(a.ndim - 1) if i != axis - 1))
         last = int(np.flatnonzero(reach)[-1]) + 1
@@ -41,6 +45,10 @@ def trimmed(a: Ints) -> Ints:
 
 def plus_key(a: Ints, key: Key) -> Ints:
     """The curve of a domain that costs `key` as soon as anything is in it."""
+    if a.ndim == 2 and a.shape[0] == 1:
+        line = a + key[0]
+        line[0, 0] = 0
+        return np.minimum(line, INFINITE, out=line)
     out = a.copy()
     reached = a[0] < INFINITE
     reached[(0,) * (a.ndim - 1)] = False
@@ -87,6 +95,16 @@ def summed(a: Ints, b: Ints, caps: State) -> Ints:
 def split(a: Ints, b: Ints, state: State) -> tuple[Key, State] | None:
     """The least key of `state` in the sum of two curves, and how much of it the first takes: of equal ways the one
     that gives the first most. None if the sum cannot reach the state."""
+    if a.ndim == 2 and a.shape[0] == 1:
+        (total,) = state
+        first, stop = max(0, total - b.shape[1] + 1), min(a.shape[1], total + 1)
+        if first >= stop:
+            return None
+        # Backwards, so that of equal ways the least index is the one that gives the first most.
+        line = a[0, first:stop][::-1] + b[0, total - stop + 1 : total - first + 1]
+        at = int(line.argmin())
+        lowest = int(line[at])
+        return None if lowest >= INFINITE else ((lowest,), (stop - 1 - at,))
     low = [max(0, s - y + 1) for s, y in zip(state, b.shape[1:], strict=True)]
     high = [min(x - 1, s) for s, x in zip(state, a.shape[1:], strict=True)]
     if any(x > y for x, y in zip(low, high, strict=True)):
@@ -110,28 +128,34 @@ def _line(a: Ints, b: Ints, cap: int) -> Ints:
     """Min-plus convolution of two plain curves (words, n)."""
     if a.shape[1] < b.shape[1]:
         a, b = b, a
+    words = a.shape[0]
     width = min(b.shape[1], cap + 1)
     length = min(a.shape[1] + b.shape[1] - 1, cap + 1)
-    out = np.empty((a.shape[0], length), np.int64)
+    out = np.empty((words, length), np.int64)
     padded, reverse = [], []
-    for word in range(a.shape[0]):
-        p = np.zeros(length + width - 1, np.int64) if word else np.full(length + width - 1, INFINITE, np.int64)
+    for word in range(words):
+        p = np.empty(length + width - 1, np.int64)
         n = min(a.shape[1], length)
+        outside = 0 if word else INFINITE
+        p[: width - 1] = outside
         p[width - 1 : width - 1 + n] = a[word, :n]
+        p[width - 1 + n :] = outside
         padded.append(p)
-        reverse.append(np.ascontiguousarray(b[word, :width][::-1]))
+        reverse.append(b[word, :width][::-1].copy())
     rows = max(1, _CHUNK // width)
     for start in range(0, length, rows):
         stop = min(length, start + rows)
+        skip = max(0, width - stop)
         tied: npt.NDArray[np.bool_] | None = None
-        for word in range(a.shape[0]):
-            window: Ints = np.ndarray((stop - start, width), np.int64, padded[word], start * 8, (8, 8))
-            total = window + reverse[word]
+        for word in range(words):
+            window: Ints = np.ndarray((stop - start, width - skip), np.int64, padded[word], (start + skip) * 8, (8, 8))
+            total = window + reverse[word][skip:]
             if tied is not None:
                 total[~tied] = INFINITE
-            total.min(axis=1, out=out[word, start:stop])
-            if word + 1 < a.shape[0]:
-                same = total == out[word, start:stop, None]
+            least = out[word, start:stop]
+            total.min(axis=1, out=least)
+            if word + 1 < words:
+                same = total == least[:, None]
                 tied = same if tied is None else tied & same
     _clip(out)
     return out

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 
-from muster.core.placement.curves import INFINITE, Ints, Key, State, split, summed
+from muster.core.placement.curves import INFINITE, Ints, Key, State, split, summed, zero
 from muster.core.placement.gang import Rung
+
+_ENTRY = 300
+"""Bytes that a kept entry takes beside its array, about."""
 
 
 class Sum:
@@ -26,32 +29,77 @@ class Sum:
         """The sum itself."""
         if self._array is None:
             self._array = summed(self.left.array, self.right.array, self.caps)
-            self.memo.bytes += self._array.nbytes
+            self.memo.grew(self._array.nbytes)
         return self._array
 
 
 class Class:
-    """Domains of equal contents: their curve, and the groups of equal children it was made of."""
+    """Domains of equal contents: their curve, and the children that it was made of."""
 
-    __slots__ = ("array", "groups", "inner", "size")
+    __slots__ = ("array", "inner", "size")
 
-    def __init__(self, array: Ints, inner: Part | None, groups: tuple[tuple[int, int], ...]) -> None:
-        self.array, self.inner, self.groups = array, inner, groups
+    def __init__(self, array: Ints, inner: Part | None) -> None:
+        self.array, self.inner = array, inner
         self.size: int = 1
 
 
 Part = Sum | Class
 
 
-@dataclass(slots=True)
 class Memo:
-    """Everything computed under one packing and task; class 0 is 'nothing fits'."""
+    """What was computed under one packing and task, by content: two generations, of which the older is let go when the
+    younger has reached half the bound. What a search still uses it holds by itself, so forgetting costs time only."""
 
-    classes: list[Class] = field(default_factory=list)
-    ids: dict[object, int] = field(default_factory=dict)
-    sums: dict[tuple[int, int, int], Part] = field(default_factory=dict)
-    parts: dict[tuple[int, tuple[tuple[int, int], ...]], Part] = field(default_factory=dict)
-    bytes: int = 0
+    __slots__ = ("_limit", "_old", "_young", "_young_bytes", "bytes", "empty")
+
+    def __init__(self, words: int, limit: int) -> None:
+        self._young: dict[Hashable, Part] = {}
+        self._old: dict[Hashable, Part] = {}
+        self._limit = limit // 2
+        self._young_bytes = 0
+        self.bytes = 0
+        self.empty = Class(zero(words, 1), None)
+        """Domains in which nothing fits."""
+
+    def get(self, key: Hashable) -> Part | None:
+        """What is known under a key. Keys may name a part by its id if the value holds that part."""
+        found = self._young.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is not None:
+                self._young[key] = found
+        return found
+
+    def put(self, key: Hashable, part: Part) -> Part:
+        """Keep a part."""
+        if self._young_bytes > self._limit:
+            self._old, self._young = self._young, {}
+            self.bytes, self._young_bytes = self._young_bytes, 0
+        self._young[key] = part
+        self.grew(_ENTRY + (part.array.nbytes if isinstance(part, Class) else 0))
+        return part
+
+    def grew(self, size: int) -> None:
+        """A kept part has become larger."""
+        self.bytes += size
+        self._young_bytes += size
+
+    def added(self, left: Part, right: Part, caps: State, depth: int) -> Part:
+        """The sum of two parts, of which the first comes first."""
+        if right is self.empty:
+            return left
+        if left is self.empty:
+            return right
+        key = (depth, id(left), id(right))
+        return self.get(key) or self.put(key, Sum(left, right, caps, self))
+
+    def power(self, part: Part, times: int, caps: State, depth: int) -> Part:
+        """The sum of equal siblings, by doubling."""
+        if times == 1:
+            return part
+        half = times // 2
+        left, right = self.power(part, times - half, caps, depth), self.power(part, half, caps, depth)
+        return self.added(left, right, caps, depth)
 
 
 def value(part: Part, state: State) -> Key | None:
@@ -98,6 +146,9 @@ def collapsed(array: Ints) -> tuple[Ints, Ints]:
 def lifted(array: Ints, rung: Rung, axis: bool) -> Ints:
     """A curve over pieces as a curve over what they make up; `axis`: the last axis is not of pieces."""
     inner = array.shape[1 : array.ndim - 1] if axis else array.shape[1:]
+    if len(inner) == 1 and len(rung.counts) == 1:
+        ((step,),) = rung.parts
+        return array[:, : step * rung.counts[0] + 1 : step]
     extents = []
     for count, part in zip(rung.counts, rung.parts, strict=True):
         most = min(((e - 1) // p for e, p in zip(inner, part, strict=True) if p), default=0)

@@ -38,12 +38,17 @@ class Tree:
             path = levels.path(node.labels)
             own = key(node.name)
             order = tuple((0, key(value)) if value is not None else (1, own) for value in path)
-            entries.append((order, own, row, path, node.name))
+            entries.append((order, own, row, path, node))
         entries.sort(key=lambda e: (e[0], e[1]))
         self.count = len(entries)
-        self.names = [e[4] for e in entries]
+        self.nodes = [e[4] for e in entries]
+        """The nodes' records when the epoch began: labels, taints and allocatable are theirs as long as it lasts."""
+        self.names = [node.name for node in self.nodes]
         self.rows: Ints = np.array([e[2] for e in entries], np.int64)
         self.position = {name: i for i, name in enumerate(self.names)}
+        self.place: Ints = np.full(inventory.size, -1, np.int64)
+        """Position by row; -1 for rows whose node takes no part."""
+        self.place[self.rows] = np.arange(self.count)
         self.labelled = np.array([[value is not None for value in e[3]] for e in entries], bool).reshape(
             self.count, self.depths - 1
         )
@@ -89,6 +94,12 @@ class Tree:
         node = inventory.node(name)
         value = None if node is None else self.levels.path(node.labels)[depth - 1]
         return value or name
+
+    def positions(self, rows: list[int]) -> Ints:
+        """The positions of some rows, each once, in order; rows without one are left out."""
+        asked = np.array(rows, np.int64)
+        found = np.unique(self.place[asked[asked < len(self.place)]])
+        return found[found >= 0]
 
     def sums(self, depth: int, values: Ints) -> Ints:
         """Per domain the sum of what its nodes have."""

@@ -1,0 +1,147 @@
+"""From the state read off at the top down to the pods of each node, in rank order.
+
+Ranks (placement.md): domains hold consecutive ranks at every level, most pods first, then natural order; the domain
+that holds a shorter last segment comes last at each level down to the segment's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from muster.core.placement.curves import State, split
+from muster.core.placement.gang import RoleGang
+from muster.core.placement.layout import layout
+from muster.core.placement.search import Search
+from muster.core.placement.sums import Part, collapsed, share
+
+Pods = list[tuple[int, int]]
+"""(position, pods on it), in rank order."""
+_Piece = tuple[bool, int, int, Pods]
+"""Of a domain: holds the shorter last segment, minus its pods, its first position, its nodes."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A placement by position. `pieces`: (rung, domain, pieces of each kind in it); `touched`: domains per depth."""
+
+    pods: Pods
+    touched: list[int]
+    pieces: list[tuple[int, int, State]] = field(default_factory=list)
+
+
+def spread(search: Search, role: RoleGang, domain: int, state: State) -> Answer:
+    """Where the pods go that a domain of depth `above` holds together, its children being in this state."""
+    tree, above = search.tree, search.task.above
+    out = Answer([], [1] * (above + 1) + [0] * (tree.depths - above))
+    if above == tree.depths:
+        out.pods = [(domain, role.count)]
+        return out
+    tails = tuple(
+        (depth, sizes[0]) for depth, sizes in role.segments if depth > above and role.count % sizes[0] and role.equal
+    )
+    out.pods = _Descent(search, tails, out).under(above, domain, state)[3]
+    return out
+
+
+class _Descent:
+    def __init__(self, search: Search, tails: tuple[tuple[int, int], ...], out: Answer) -> None:
+        self.search, self.tails, self.out = search, tails, out
+
+    def under(self, depth: int, domain: int, state: State) -> _Piece:
+        """The children of a domain that hold this state together."""
+        search = self.search
+        if depth == search.bottom:
+            pieces = self._nodes(domain, state)
+        else:
+            first = int(search.tree.children[depth][domain])
+            last = int(search.tree.children[depth][domain + 1])
+            pieces = []
+            heap, shape = search.heaps[depth][domain], layout(last - first)
+            pending = [(0, state)]
+            while pending:
+                at, here = pending.pop()
+                if not any(here):
+                    continue
+                one, two = shape.left[at], shape.right[at]
+                if not one:
+                    pieces.append(self._child(depth + 1, first + shape.leaves.index(at), here))
+                elif heap[at] is heap[one]:
+                    pending.append((one, here))
+                elif heap[at] is heap[two]:
+                    pending.append((two, here))
+                else:
+                    pending += self._halves(heap, one, two, here)
+        pieces.sort()
+        pods: Pods = []
+        for piece in pieces:
+            pods += piece[3]
+        return self._piece(depth, pieces, pods)
+
+    def _halves(self, heap: list[Part], one: int, two: int, state: State) -> list[tuple[int, State]]:
+        found = split(heap[one].array, heap[two].array, state)
+        assert found is not None
+        mine = found[1]
+        return [(one, mine), (two, tuple(s - m for s, m in zip(state, mine, strict=True)))]
+
+    def _piece(self, depth: int, pieces: list[_Piece], pods: Pods) -> _Piece:
+        total = -sum(piece[1] for piece in pieces)
+        odd = any(piece[0] for piece in pieces) or any(d == depth and total % size for d, size in self.tails)
+        return odd, -total, min(piece[2] for piece in pieces), pods
+
+    def _child(self, depth: int, domain: int, state: State) -> _Piece:
+        """A domain that holds `state` of the basis above it."""
+        search = self.search
+        self.out.touched[depth] += 1
+        inner = self._inside(depth, domain, state)
+        if depth == search.fill:
+            room = int(search.where.room(depth, slice(domain, domain + 1))[0])
+            _, which = collapsed(search.parts[depth][domain].array[..., : room + 1])
+            inner = (*inner, int(which[inner]))
+        return self.under(depth, domain, inner)
+
+    def _inside(self, depth: int, domain: int, state: State) -> State:
+        """The state below the rungs of this depth."""
+        search = self.search
+        nodes: State = ()
+        if search.fill < depth:
+            state, nodes = state[:-1], state[-1:]
+        for i in range(len(search.task.rungs) - 1, -1, -1):
+            rung = search.task.rungs[i]
+            if rung.depth == depth:
+                self.out.pieces.append((i, domain, state))
+                state = tuple(
+                    sum(n * part[j] for n, part in zip(state, rung.parts, strict=True))
+                    for j in range(len(rung.parts[0]))
+                )
+        return state if depth == search.tree.depths else (*state, *nodes)
+
+    def _nodes(self, domain: int, state: State) -> list[_Piece]:
+        """The nodes of a domain at the bottom; of equal ones the first in natural order take most."""
+        search = self.search
+        first = int(search.tree.start[search.bottom][domain])
+        groups = search.groups(domain)
+        shares: list[tuple[int, State]] = []
+        share(search.parts[search.bottom][domain], state, 0, shares)
+        ends, end = [], 0
+        for code, times in groups:
+            end += times
+            ends.append((end, code))
+        given: dict[int, list[State]] = {}
+        for leaf, held in shares:
+            given.setdefault(next(code for end, code in ends if leaf < end), []).append(held)
+        codes = search.codes[first : int(search.tree.start[search.bottom][domain + 1])].tolist()
+        depth = search.tree.depths
+        out: list[_Piece] = []
+        for code, states in given.items():
+            states.sort(reverse=True)
+            at = -1
+            for held in states:
+                at = codes.index(code, at + 1)
+                self.out.touched[depth] += 1
+                pods = self._inside(depth, first + at, held)[0]
+                odd = any(d == depth and pods % size for d, size in self.tails)
+                out.append((odd, -pods, first + at, [(first + at, pods)]))
+        return out
+
+
+__all__ = ["Answer", "spread"]
