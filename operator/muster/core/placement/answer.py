@@ -12,7 +12,7 @@ from muster.core.placement.curves import State, split
 from muster.core.placement.gang import RoleGang
 from muster.core.placement.layout import layout
 from muster.core.placement.search import Search
-from muster.core.placement.sums import Part, collapsed, share
+from muster.core.placement.sums import Part, collapsed
 
 Pods = list[tuple[int, int]]
 """(position, pods on it), in rank order."""
@@ -46,31 +46,32 @@ def spread(search: Search, role: RoleGang, domain: int, state: State) -> Answer:
 class _Descent:
     def __init__(self, search: Search, tails: tuple[tuple[int, int], ...], out: Answer) -> None:
         self.search, self.tails, self.out = search, tails, out
+        self.plain = all(rung.depth < search.tree.depths for rung in search.task.rungs)
+        """No segments lie within a node."""
 
     def under(self, depth: int, domain: int, state: State) -> _Piece:
         """The children of a domain that hold this state together."""
         search = self.search
         if depth == search.bottom:
-            pieces = self._nodes(domain, state)
-        else:
-            first = int(search.tree.children[depth][domain])
-            last = int(search.tree.children[depth][domain + 1])
-            pieces = []
-            heap, shape = search.heaps[depth][domain], layout(last - first)
-            pending = [(0, state)]
-            while pending:
-                at, here = pending.pop()
-                if not any(here):
-                    continue
-                one, two = shape.left[at], shape.right[at]
-                if not one:
-                    pieces.append(self._child(depth + 1, first + shape.leaves.index(at), here))
-                elif heap[at] is heap[one]:
-                    pending.append((one, here))
-                elif heap[at] is heap[two]:
-                    pending.append((two, here))
-                else:
-                    pending += self._halves(heap, one, two, here)
+            return self._nodes(domain, state)
+        first = int(search.tree.children[depth][domain])
+        last = int(search.tree.children[depth][domain + 1])
+        pieces: list[_Piece] = []
+        heap, shape = search.heaps[depth][domain], layout(last - first)
+        pending = [(0, state)]
+        while pending:
+            at, here = pending.pop()
+            if not any(here):
+                continue
+            one, two = shape.left[at], shape.right[at]
+            if not one:
+                pieces.append(self._child(depth + 1, first + shape.leaves.index(at), here))
+            elif heap[at] is heap[one]:
+                pending.append((one, here))
+            elif heap[at] is heap[two]:
+                pending.append((two, here))
+            else:
+                pending += self._halves(heap, one, two, here)
         pieces.sort()
         pods: Pods = []
         for piece in pieces:
@@ -84,9 +85,11 @@ class _Descent:
         return [(one, mine), (two, tuple(s - m for s, m in zip(state, mine, strict=True)))]
 
     def _piece(self, depth: int, pieces: list[_Piece], pods: Pods) -> _Piece:
-        total = -sum(piece[1] for piece in pieces)
-        odd = any(piece[0] for piece in pieces) or any(d == depth and total % size for d, size in self.tails)
-        return odd, -total, min(piece[2] for piece in pieces), pods
+        total = -sum([piece[1] for piece in pieces])
+        odd = False
+        if self.tails:
+            odd = any(piece[0] for piece in pieces) or any(d == depth and total % size for d, size in self.tails)
+        return odd, -total, min([piece[2] for piece in pieces]), pods
 
     def _child(self, depth: int, domain: int, state: State) -> _Piece:
         """A domain that holds `state` of the basis above it."""
@@ -115,33 +118,24 @@ class _Descent:
                 )
         return state if depth == search.tree.depths else (*state, *nodes)
 
-    def _nodes(self, domain: int, state: State) -> list[_Piece]:
+    def _nodes(self, domain: int, state: State) -> _Piece:
         """The nodes of a domain at the bottom; of equal ones the first in natural order take most."""
         search = self.search
-        first = int(search.tree.start[search.bottom][domain])
-        groups = search.groups(domain)
-        shares: list[tuple[int, State]] = []
-        share(search.parts[search.bottom][domain], state, 0, shares)
-        ends, end = [], 0
-        for code, times in groups:
-            end += times
-            ends.append((end, code))
-        given: dict[int, list[State]] = {}
-        for leaf, held in shares:
-            given.setdefault(next(code for end, code in ends if leaf < end), []).append(held)
-        codes = search.codes[first : int(search.tree.start[search.bottom][domain + 1])].tolist()
         depth = search.tree.depths
-        out: list[_Piece] = []
-        for code, states in given.items():
-            states.sort(reverse=True)
-            at = -1
-            for held in states:
-                at = codes.index(code, at + 1)
-                self.out.touched[depth] += 1
-                pods = self._inside(depth, first + at, held)[0]
-                odd = any(d == depth and pods % size for d, size in self.tails)
-                out.append((odd, -pods, first + at, [(first + at, pods)]))
-        return out
+        members = search.members(domain)
+        nodes: list[tuple[bool, int, int]] = []
+        for code, states in search.shared(domain, state):
+            places = zip(members[code], states, strict=False)
+            if self.plain:
+                nodes += [(False, -held[0], at) for at, held in places]
+                continue
+            for at, held in places:
+                pods = self._inside(depth, at, held)[0]
+                nodes.append((any(d == depth and pods % size for d, size in self.tails), -pods, at))
+        nodes.sort()
+        self.out.touched[depth] += len(nodes)
+        pods_on = [(at, -less) for _, less, at in nodes]
+        return self._piece(search.bottom, [(*node, []) for node in nodes], pods_on)
 
 
 __all__ = ["Answer", "spread"]

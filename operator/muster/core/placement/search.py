@@ -20,14 +20,17 @@ from muster.core.placement.field import INTACT, TOUCHED, Field
 from muster.core.placement.gang import Rung
 from muster.core.placement.layout import layout
 from muster.core.placement.packing import Packing
-from muster.core.placement.sums import Class, Memo, Part, collapsed, lifted, value
+from muster.core.placement.sums import Class, Memo, Part, collapsed, lifted, share, value
+from muster.core.placement.tree import distinct
 from muster.core.placement.view import NO_LIMIT
 
 _RADIX = 2 * NO_LIMIT
-_FEW = 64
 _CURVE = 2048
 """Bytes of a kept curve in the mean, at most."""
+_SHARED = 4096
 Groups = tuple[tuple[int, int], ...]
+Members = dict[int, list[int]]
+Shares = tuple[tuple[int, tuple[State, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class Search:
         """Per depth from `above` on, the children of each domain added up."""
         self.heaps: list[list[list[Part]]] = [[] for _ in range(tree.depths)]
         """Per depth above the bottom, the binary tree that this sum is the root of."""
+        self._members: list[Members | None] = [None] * tree.domains(self.bottom)
+        self._shared: dict[tuple[Groups, State], Shares] = {}
         self._labels: Ints = np.zeros(0, np.int64)
         self._labelled: list[Part] = []
         self._label: dict[int, int] = {}
@@ -113,16 +118,17 @@ class Search:
             return
         self.codes[changed] = self._coded(changed)
         depth = self.bottom
-        domains = np.unique(tree.domain[depth][changed])
+        domains = distinct(tree.domain[depth][changed])
         parts = self.parts[depth]
         for domain in domains.tolist():
+            self._members[domain] = None
             parts[domain] = self._bottom(self.groups(domain))
         while depth > above:
             classes = self._classes(depth, domains)
             depth -= 1
             parents = tree.domain[depth][tree.start[depth + 1][domains]].tolist()
             self._climb(depth, parents, domains.tolist(), classes)
-            domains = np.unique(np.array(parents))
+            domains = distinct(np.array(parents))
         if above:
             self._relabel(domains.tolist())
 
@@ -178,18 +184,50 @@ class Search:
         self.memo.put(code, made)
         return made
 
+    def members(self, domain: int) -> Members:
+        """The nodes of a domain at the bottom by content, most slots first: code to positions, in natural order."""
+        found = self._members[domain]
+        if found is None:
+            start = self.tree.start[self.bottom]
+            first = int(start[domain])
+            found = {}
+            for at, code in enumerate(self.codes[first : int(start[domain + 1])].tolist(), first):
+                if code:
+                    known = found.get(code)
+                    if known is None:
+                        found[code] = [at]
+                    else:
+                        known.append(at)
+            if len(found) > 1:
+                found = dict(sorted(found.items(), reverse=True))
+            self._members[domain] = found
+        return found
+
     def groups(self, domain: int) -> Groups:
         """The nodes of a domain at the bottom by content: (code, how many), most slots first."""
-        start = self.tree.start[self.bottom]
-        codes = self.codes[start[domain] : start[domain + 1]]
-        if len(codes) <= _FEW:
-            counts: dict[int, int] = {}
-            for code in codes.tolist():
-                if code:
-                    counts[code] = counts.get(code, 0) + 1
-            return tuple(sorted(counts.items(), reverse=True))
-        values, times = np.unique(codes[codes > 0], return_counts=True)
-        return tuple(zip(values[::-1].tolist(), times[::-1].tolist(), strict=True))
+        return tuple([(code, len(places)) for code, places in self.members(domain).items()])
+
+    def shared(self, domain: int, state: State) -> Shares:
+        """How the nodes of a domain at the bottom hold a state together: per content the states of as many nodes as
+        hold something, most first. Equal domains ask once."""
+        groups = self.groups(domain)
+        known = self._shared.get((groups, state))
+        if known is not None:
+            return known
+        shares: list[tuple[int, State]] = []
+        share(self._bottom(groups), state, 0, shares)
+        ends, end = [], 0
+        for code, times in groups:
+            end += times
+            ends.append((end, code))
+        given: dict[int, list[State]] = {}
+        for leaf, held in shares:
+            given.setdefault(next(code for end, code in ends if leaf < end), []).append(held)
+        if len(self._shared) > _SHARED:
+            self._shared.clear()
+        out = tuple((code, tuple(sorted(states, reverse=True))) for code, states in given.items())
+        self._shared[groups, state] = out
+        return out
 
     def _bottoms(self) -> list[Part]:
         """The nodes of every domain at the bottom added up."""

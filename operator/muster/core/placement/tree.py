@@ -17,6 +17,16 @@ from muster.core.topology import NODE, Levels, NaturalKey, natural
 Ints = npt.NDArray[np.int64]
 
 
+def distinct(values: Ints) -> Ints:
+    """Each of some ascending numbers once; several times faster than what numpy offers for few."""
+    if len(values) < 2:
+        return values
+    first = np.empty(len(values), bool)
+    first[0] = True
+    np.not_equal(values[1:], values[:-1], out=first[1:])
+    return values[first]
+
+
 class Tree:
     """The domains of one epoch of an inventory. Never changes."""
 
@@ -98,7 +108,7 @@ class Tree:
     def positions(self, rows: list[int]) -> Ints:
         """The positions of some rows, each once, in order; rows without one are left out."""
         asked = np.array(rows, np.int64)
-        found = np.unique(self.place[asked[asked < len(self.place)]])
+        found = distinct(np.sort(self.place[asked[asked < len(self.place)]]))
         return found[found >= 0]
 
     def sums(self, depth: int, values: Ints) -> Ints:

@@ -16,7 +16,7 @@ from muster.core.changes import since
 from muster.core.eligibility import HARD, describe, term_matches, tolerated
 from muster.core.inventory import CAUSES, HEALTH_TAINTS, Inventory
 from muster.core.model import Filter, Node, Resources
-from muster.core.placement.tree import Ints, Tree
+from muster.core.placement.tree import Ints, Tree, distinct
 
 Mask = npt.NDArray[np.bool_]
 NO_LIMIT = 1 << 40
@@ -196,4 +196,4 @@ class View:
             return None
         if missed <= 1:
             return self._journal[-1] if missed else np.zeros(0, np.int64)
-        return np.unique(np.concatenate(self._journal[len(self._journal) - missed :]))
+        return distinct(np.sort(np.concatenate(self._journal[len(self._journal) - missed :])))
