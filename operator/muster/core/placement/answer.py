@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from muster.core.placement.curves import State, split
+from muster.core.placement.curves import State
 from muster.core.placement.gang import RoleGang
 from muster.core.placement.layout import layout
 from muster.core.placement.search import Search
-from muster.core.placement.sums import Part, collapsed
+from muster.core.placement.sums import collapsed, halves
 
 Pods = list[tuple[int, int]]
 """(position, pods on it), in rank order."""
@@ -46,8 +46,9 @@ def spread(search: Search, role: RoleGang, domain: int, state: State) -> Answer:
 class _Descent:
     def __init__(self, search: Search, tails: tuple[tuple[int, int], ...], out: Answer) -> None:
         self.search, self.tails, self.out = search, tails, out
-        self.plain = all(rung.depth < search.tree.depths for rung in search.task.rungs)
-        """No segments lie within a node."""
+        self.rungs = [any(rung.depth == d for rung in search.task.rungs) for d in range(search.tree.depths + 1)]
+        self.plain = not self.rungs[-1] and search.fill > search.tree.depths
+        """No segments lie within a node, and none is counted for a fill limit."""
 
     def under(self, depth: int, domain: int, state: State) -> _Piece:
         """The children of a domain that hold this state together."""
@@ -71,18 +72,15 @@ class _Descent:
             elif heap[at] is heap[two]:
                 pending.append((two, here))
             else:
-                pending += self._halves(heap, one, two, here)
+                mine, others = halves(heap[one], heap[two], here)
+                pending += [(one, mine), (two, others)]
         pieces.sort()
+        if len(pieces) == 1:
+            return self._piece(depth, pieces, pieces[0][3])
         pods: Pods = []
         for piece in pieces:
             pods += piece[3]
         return self._piece(depth, pieces, pods)
-
-    def _halves(self, heap: list[Part], one: int, two: int, state: State) -> list[tuple[int, State]]:
-        found = split(heap[one].array, heap[two].array, state)
-        assert found is not None
-        mine = found[1]
-        return [(one, mine), (two, tuple(s - m for s, m in zip(state, mine, strict=True)))]
 
     def _piece(self, depth: int, pieces: list[_Piece], pods: Pods) -> _Piece:
         total = -sum([piece[1] for piece in pieces])
@@ -95,10 +93,12 @@ class _Descent:
         """A domain that holds `state` of the basis above it."""
         search = self.search
         self.out.touched[depth] += 1
+        if not self.rungs[depth] and search.fill > depth:
+            return self.under(depth, domain, state)
         inner = self._inside(depth, domain, state)
         if depth == search.fill:
             room = int(search.where.room(depth, slice(domain, domain + 1))[0])
-            _, which = collapsed(search.parts[depth][domain].array[..., : room + 1])
+            _, which = collapsed(search.parts[depth][domain].to((*inner, room))[..., : room + 1])
             inner = (*inner, int(which[inner]))
         return self.under(depth, domain, inner)
 
@@ -123,13 +123,18 @@ class _Descent:
         search = self.search
         depth = search.tree.depths
         members = search.members(domain)
+        shares = search.shared(domain, state)
+        if self.plain and len(shares) == 1 and shares[0][1][0] == shares[0][1][-1]:
+            # As in clusters whose nodes are given whole: alike, and in natural order already.
+            ((code, states),) = shares
+            mine, each = members[code][: len(states)], states[0][0]
+            self.out.touched[depth] += len(mine)
+            total = each * len(mine)
+            odd = any(d == search.bottom and total % size for d, size in self.tails)
+            return odd, -total, mine[0], [(at, each) for at in mine]
         nodes: list[tuple[bool, int, int]] = []
-        for code, states in search.shared(domain, state):
-            places = zip(members[code], states, strict=False)
-            if self.plain:
-                nodes += [(False, -held[0], at) for at, held in places]
-                continue
-            for at, held in places:
+        for code, states in shares:
+            for at, held in zip(members[code], states, strict=False):
                 pods = self._inside(depth, at, held)[0]
                 nodes.append((any(d == depth and pods % size for d, size in self.tails), -pods, at))
         nodes.sort()

@@ -24,6 +24,7 @@ INFINITE = (1 << 62) - 1
 WORD_BITS = 61
 _CHUNK = 1 << 16
 """Sums made at once: as many as stay in the second cache."""
+_FEW = 24
 
 
 def zero(words: int, axes: int) -> Ints:
@@ -129,6 +130,8 @@ def _line(a: Ints, b: Ints, cap: int) -> Ints:
     if a.shape[1] < b.shape[1]:
         a, b = b, a
     words = a.shape[0]
+    if words == 1 and b.shape[1] > _FEW and (steps := _steps(b[0], cap)) is not None:
+        return _stepwise(a[0], b[0], steps, cap)
     width = min(b.shape[1], cap + 1)
     length = min(a.shape[1] + b.shape[1] - 1, cap + 1)
     out = np.empty((words, length), np.int64)
@@ -158,6 +161,33 @@ def _line(a: Ints, b: Ints, cap: int) -> Ints:
                 same = total == least[:, None]
                 tied = same if tied is None else tied & same
     _clip(out)
+    return out
+
+
+def _steps(b: Ints, cap: int) -> Ints | None:
+    """The last entries before a rise of a curve, if it rises seldom."""
+    rises = (b[1 : cap + 1] != b[: min(len(b) - 1, cap)]).nonzero()[0]
+    if len(rises) * 3 > len(b):
+        return None
+    return np.append(rises, min(len(b) - 1, cap))
+
+
+def _stepwise(a: Ints, b: Ints, steps: Ints, cap: int) -> Ints:
+    """The sum of two plain curves of one word that never fall: to take j or fewer of the second costs no less than to
+    take as many as cost the same, so only its steps matter."""
+    length = min(len(a) + len(b) - 1, cap + 1)
+    widest = int(steps[-1])
+    padded = np.full(length + widest, INFINITE, np.int64)
+    padded[:widest] = a[0]
+    n = min(len(a), length)
+    padded[widest : widest + n] = a[:n]
+    starts = widest - steps
+    out: Ints = np.full((1, length), INFINITE, np.int64)
+    rows = max(1, _CHUNK // length)
+    whole: Ints = np.ndarray((widest + 1, length), np.int64, padded, 0, (8, 8))
+    for first in range(0, len(steps), rows):
+        total = whole[starts[first : first + rows]] + b[steps[first : first + rows], None]
+        np.minimum(out[0], total.min(axis=0), out=out[0])
     return out
 
 

@@ -15,12 +15,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from muster.core.placement.curves import INFINITE, Ints, Key, State, plus_key, trimmed, zero
+from muster.core.placement.curves import INFINITE, Ints, Key, State, zero
 from muster.core.placement.field import INTACT, TOUCHED, Field
 from muster.core.placement.gang import Rung
 from muster.core.placement.layout import layout
 from muster.core.placement.packing import Packing
-from muster.core.placement.sums import Class, Memo, Part, collapsed, lifted, share, value
+from muster.core.placement.sums import Class, Memo, Part, collapsed, share, value
 from muster.core.placement.tree import distinct
 from muster.core.placement.view import NO_LIMIT
 
@@ -28,6 +28,7 @@ _RADIX = 2 * NO_LIMIT
 _CURVE = 2048
 """Bytes of a kept curve in the mean, at most."""
 _SHARED = 4096
+_KINDS = 1 << 16
 Groups = tuple[tuple[int, int], ...]
 Members = dict[int, list[int]]
 Shares = tuple[tuple[int, tuple[State, ...]], ...]
@@ -66,6 +67,7 @@ class Search:
         """The broadest depth with a binding fill limit; below it curves carry one more axis: nodes newly used."""
         self.noted = 0
         """Of the view that the field stands on, what has been read."""
+        self._rungs = [[r for r in task.rungs if r.depth == depth] for depth in range(tree.depths + 1)]
         self._caps = [self._capped(depth) for depth in range(tree.depths)]
         self.bottom = tree.depths - 1
         """The depth whose children are nodes."""
@@ -74,6 +76,12 @@ class Search:
         self.heaps: list[list[list[Part]]] = [[] for _ in range(tree.depths)]
         """Per depth above the bottom, the binary tree that this sum is the root of."""
         self._members: list[Members | None] = [None] * tree.domains(self.bottom)
+        kinds = 3 * (task.count + 1)
+        few = kinds < _KINDS and packing.last < tree.depths
+        self._columns: Ints | None = np.full(kinds, -1, np.int64) if few else None
+        """By code, the column under which nodes of this kind are counted."""
+        self._values: list[int] = []
+        self._known: dict[bytes, Part] = {}
         self._shared: dict[tuple[Groups, State], Shares] = {}
         self._labels: Ints = np.zeros(0, np.int64)
         self._labelled: list[Part] = []
@@ -92,7 +100,7 @@ class Search:
     def _build(self) -> None:
         tree, above = self.tree, self.task.above
         self.codes = self._coded(slice(None))
-        self.parts[self.bottom] = self._bottoms()
+        self.parts[self.bottom] = self._bottoms(np.arange(tree.domains(self.bottom)))
         for depth in range(self.bottom - 1, above - 1, -1):
             below = self._classes(depth + 1, np.arange(tree.domains(depth + 1)))
             edges = tree.children[depth].tolist()
@@ -120,9 +128,12 @@ class Search:
         depth = self.bottom
         domains = distinct(tree.domain[depth][changed])
         parts = self.parts[depth]
+        if len(self._known) > _SHARED:
+            self._known.clear()
         for domain in domains.tolist():
             self._members[domain] = None
-            parts[domain] = self._bottom(self.groups(domain))
+        for domain, part in zip(domains.tolist(), self._bottoms(domains), strict=True):
+            parts[domain] = part
         while depth > above:
             classes = self._classes(depth, domains)
             depth -= 1
@@ -180,7 +191,7 @@ class Search:
                 wide[:, 0, 0] = 0
                 wide[:, 1:, 1:] = line[:, 1:]
                 line = wide
-        made = self._class(line, None, depth, state, raw)
+        made = self.memo.whole(line, None, self._rungs[depth], self.fill < depth, self._key(depth, state, raw))
         self.memo.put(code, made)
         return made
 
@@ -229,31 +240,44 @@ class Search:
         self._shared[groups, state] = out
         return out
 
-    def _bottoms(self) -> list[Part]:
-        """The nodes of every domain at the bottom added up."""
-        tree, codes = self.tree, self.codes
-        count = tree.domains(self.bottom)
-        if len(codes) and int(codes.max()) < 1 << 16:
-            seen = np.bincount(codes)
-            values = np.flatnonzero(seen)
-            if count * len(values) <= 8 * len(codes):
-                rank = np.zeros(len(seen), np.int64)
-                rank[values] = np.arange(len(values))
-                flat = np.bincount(tree.domain[self.bottom] * len(values) + rank[codes], minlength=count * len(values))
-                return self._by_counts(flat.reshape(count, len(values)), values.tolist())
-        return [self._bottom(self.groups(domain)) for domain in range(count)]
-
-    def _by_counts(self, table: Ints, values: list[int]) -> list[Part]:
-        known: dict[bytes, Part] = {}
-        out = []
-        for line in table:
-            mark = line.tobytes()
+    def _bottoms(self, domains: Ints) -> list[Part]:
+        """The nodes of some domains at the bottom added up: counted in one go where there are few kinds of them."""
+        start = self.tree.start[self.bottom]
+        firsts, sizes = start[domains], start[domains + 1] - start[domains]
+        ends = np.cumsum(sizes)
+        total = int(ends[-1]) if len(ends) else 0
+        if self._columns is None or not total:
+            return [self._bottom(self.groups(domain)) for domain in domains.tolist()]
+        mine = self.codes
+        if total < len(mine):
+            mine = mine[np.arange(total) + np.repeat(firsts - ends + sizes, sizes)]
+        columns = self._columns[mine]
+        if int(columns.min()) < 0:
+            self._widen(mine)
+            columns = self._columns[mine]
+        width = len(self._values)
+        if width * len(domains) > 8 * total + 256:
+            return [self._bottom(self.groups(domain)) for domain in domains.tolist()]
+        where = np.repeat(np.arange(len(domains)) * width, sizes) + columns
+        table = np.bincount(where, minlength=len(domains) * width).astype(np.int32).tobytes()
+        step, known, out = 4 * width, self._known, []
+        for at in range(0, len(table), step):
+            mark = table[at : at + step].rstrip(b"\0")
             part = known.get(mark)
             if part is None:
-                groups = [(code, n) for code, n in zip(values, line.tolist(), strict=True) if n and code]
-                part = known[mark] = self._bottom(tuple(reversed(groups)))
+                counts = np.frombuffer(table, np.int32, width, at).tolist()
+                groups = sorted(((c, n) for c, n in zip(self._values, counts, strict=True) if n and c), reverse=True)
+                part = known[mark] = self._bottom(tuple(groups))
             out.append(part)
         return out
+
+    def _widen(self, codes: Ints) -> None:
+        """Give kinds of nodes that are new a column."""
+        assert self._columns is not None
+        for code in np.flatnonzero(np.bincount(codes)).tolist():
+            if self._columns[code] < 0:
+                self._columns[code] = len(self._values)
+                self._values.append(code)
 
     def _bottom(self, groups: Groups) -> Part:
         if not groups:
@@ -290,22 +314,27 @@ class Search:
             key = (depth, id(part), state, raw, room)
             found = memo.get(key)
             if found is None:
-                array = part.array
-                if limited:
-                    array = array[..., : room + 1]
-                if depth == self.fill:
-                    array = collapsed(array)[0]
-                found = memo.put(key, self._class(array, part, depth, state, raw))
+                found = memo.put(key, self._class(part, depth, self._key(depth, state, raw), room))
             assert isinstance(found, Class)
-            out.append(found if found.array.size > self.packing.words else memo.empty)
+            out.append(found if found.reach else memo.empty)
         return out
 
-    def _class(self, array: Ints, inner: Part | None, depth: int, state: int, raw: int) -> Class:
-        for rung in self.task.rungs:
-            if rung.depth == depth:
-                array = lifted(array, rung, self.fill < depth)
+    def _class(self, part: Part, depth: int, key: Key, room: int) -> Class:
+        """`room`: how many nodes may become used, -1 if that is not limited."""
+        rungs = self._rungs[depth]
+        if part.plain:
+            return self.memo.touching(part, rungs, key)
+        array = part.to(self._caps[depth])
+        if room >= 0:
+            array = array[..., : room + 1]
+        if depth == self.fill:
+            array = collapsed(array)[0]
+        return self.memo.whole(array, part, rungs, self.fill < depth, key)
+
+    def _key(self, depth: int, state: int, raw: int) -> Key:
+        """What touching a domain adds."""
         touch = self.packing.touch[depth][state]
-        return Class(plus_key(trimmed(array), (*touch[:-1], touch[-1] + raw)), inner)
+        return (*touch[:-1], touch[-1] + raw) if raw else touch
 
     def _capped(self, depth: int) -> State:
         """Caps of the children's sums under a domain of this depth."""

@@ -202,7 +202,7 @@ class Solver:
         standing = self._stand(inventory, role.shape.requests, role.shape.filter, role.needed)
         if standing.view.total < role.count:
             return None
-        structure, full = structure_of(role, role.required)
+        structure, full = structure_of(role, role.required, standing.view.most <= 1)
         search = standing.search(self._memos, structure, Goal(role.preferred))
         best = search.best(full)
         if best is None:
@@ -253,7 +253,7 @@ class Solver:
     def _fewest(self, empty: Inventory, role: RoleGang, counted: tuple[tuple[int, int], ...]) -> int:
         """The least weighted number of touched domains of some depths."""
         standing = self._stand(empty, role.shape.requests, role.shape.filter, role.needed)
-        structure, full = structure_of(role, role.required)
+        structure, full = structure_of(role, role.required, standing.view.most <= 1)
         best = standing.search(self._memos, structure, Goal(counted, alone=True)).best(full)
         return 0 if best is None else best[0][0]
 

@@ -9,8 +9,9 @@ from muster.core.placement.curves import State
 from muster.core.placement.gang import RoleGang, ladder, of_sizes
 from muster.core.placement.search import Task
 
-REACHES = (256, 2048)
-"""Pods up to which the searches for equal segments reach; beyond, each power of two."""
+REACHES = {True: (2048,), False: (128, 256, 2048)}
+"""Pods up to which the searches for equal segments reach, where no node takes two pods and otherwise (the vector must
+fit a word); beyond, each power of two."""
 CELLS = 2048
 """States of a basis up to which uneven segments are searched exactly."""
 
@@ -18,14 +19,15 @@ Structure = tuple[tuple[tuple[int, tuple[int, ...]], ...], int, int]
 """((depth, sizes) per segment below the answer's depth, pods that the search reaches, the answer's depth)."""
 
 
-def structure_of(role: RoleGang, above: int) -> tuple[Structure, State]:
-    """What the search for a role must be made for, and the state that stands for the whole role."""
+def structure_of(role: RoleGang, above: int, single: bool = False) -> tuple[Structure, State]:
+    """What the search for a role must be made for, and the state that stands for the whole role. `single`: no node
+    takes two pods."""
     inner = tuple((depth, sizes) for depth, sizes in role.segments if depth > above)
     unit = inner[0][1][0] if inner else 1
     whole, rest = divmod(role.count, unit)
     if not role.equal or (inner and (not whole or (whole == 1 and not rest))):
         return (inner, role.count, above), task_of((inner, role.count, above)).full
-    reach = next((n for n in REACHES if role.count <= n), 1 << (role.count - 1).bit_length())
+    reach = next((n for n in REACHES[single] if role.count <= n), 1 << (role.count - 1).bit_length())
     count = max(reach // unit, whole) * unit + rest
     equal = tuple((depth, sizes[:1]) for depth, sizes in inner)
     return (equal, count, above), ((whole, 1) if rest else (whole,))
