@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test e2e bench demo crds settings controlplane clean
+.PHONY: help setup lint format test oracle e2e bench bench-placement demo crds settings controlplane clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 16
@@ -39,6 +39,12 @@ e2e: $(STAMP) controlplane ## the operator against a real control plane (needs G
 
 demo: $(STAMP) controlplane ## a 4,608-GPU cluster, gangs scheduled on it, in a minute or two
 	$(BIN)/python -m e2e.demo
+
+oracle: $(STAMP) ## the solver against CP-SAT on 5,000 random states (a quarter of an hour)
+	PYTHONPATH=. $(BIN)/python -m tests.core.placement.run_oracle
+
+bench-placement: $(STAMP) ## time and quality of placement, written to benchmarks/results
+	$(BIN)/python -m benchmarks.placement
 
 bench: $(STAMP) controlplane ## figures and ratios, written to benchmarks/results
 	$(BIN)/python -m benchmarks
