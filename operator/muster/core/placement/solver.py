@@ -233,13 +233,14 @@ class Solver:
             if not self.ever(empty, role):
                 return None
             alone = []
+            own = tree.levels.depth(role.shape.preferred) if role.shape.preferred is not None else 0
             for depth in range(1, tree.depths + 1):
-                if depth <= role.required or not tractable(role):
+                asked = depth < tree.depths or depth in (own, gang.preferred)
+                if depth <= role.required or not asked or not tractable(role):
                     alone.append(1)
                 else:
                     alone.append(self._fewest(empty, role, ((depth, 1),)))
             fewest = [max(a, b) for a, b in zip(fewest, alone[: tree.depths], strict=False)]
-            own = tree.levels.depth(role.shape.preferred) if role.shape.preferred is not None else 0
             if len(gang.roles) == 1 and len(role.preferred) > 1 and tractable(role):
                 return self._named(tree, fewest), self._fewest(empty, role, role.preferred)
             liked += alone[own - 1] if own else 0
@@ -253,6 +254,10 @@ class Solver:
     def _fewest(self, empty: Inventory, role: RoleGang, counted: tuple[tuple[int, int], ...]) -> int:
         """The least weighted number of touched domains of some depths."""
         standing = self._stand(empty, role.shape.requests, role.shape.filter, role.needed)
+        if len(counted) == 1 and counted[0][1] == 1 and not standing.field.limits and role.equal:
+            known = largest.fewest(standing.view.tree, standing.view.slots, role, counted[0][0])
+            if known is not None:
+                return known
         structure, full = structure_of(role, role.required, standing.view.most <= 1)
         best = standing.search(self._memos, structure, Goal(counted, alone=True)).best(full)
         return 0 if best is None else best[0][0]

@@ -53,6 +53,7 @@ class Tree:
         self.count = len(entries)
         self.nodes = [e[4] for e in entries]
         """The nodes' records when the epoch began: labels, taints and allocatable are theirs as long as it lasts."""
+        self._kinds: dict[str, Ints] = {}
         self.names = [node.name for node in self.nodes]
         self.rows: Ints = np.array([e[2] for e in entries], np.int64)
         self.position = {name: i for i, name in enumerate(self.names)}
@@ -104,6 +105,16 @@ class Tree:
         node = inventory.node(name)
         value = None if node is None else self.levels.path(node.labels)[depth - 1]
         return value or name
+
+    def kinds(self, key: str) -> Ints:
+        """Per position a number that is equal where the label of this key is (for the empty key: where the taints are);
+        kept by the epoch."""
+        found = self._kinds.get(key)
+        if found is None:
+            values: list[object] = [node.labels.get(key) if key else node.taints for node in self.nodes]
+            numbers = {value: i for i, value in enumerate(dict.fromkeys(values))}
+            found = self._kinds[key] = np.fromiter(map(numbers.__getitem__, values), np.int64, self.count)
+        return found
 
     def positions(self, rows: list[int]) -> Ints:
         """The positions of some rows, each once, in order; rows without one are left out."""

@@ -36,22 +36,16 @@ class Eligible:
 def eligible(tree: Tree, inventory: Inventory, filter_: Filter) -> Eligible:
     """Judge every node by selector, affinity and taints alone; nodes that the filter cannot tell apart only once."""
     keys = sorted({k for k, _ in filter_.selector} | {r.key for g in filter_.affinity for t in g for r in t})
-    nodes = tree.nodes
-    marks: list[object]
-    if "metadata.name" in keys:
-        marks = list(tree.names)
-    elif keys:
-        marks = [(node.taints, *map(node.labels.get, keys)) for node in nodes]
-    else:
-        marks = [node.taints for node in nodes]
-    first = {mark: i for i, mark in enumerate(marks)}
+    kinds = tree.kinds("")
+    for key in keys:
+        alike = np.arange(tree.count) if key == "metadata.name" else tree.kinds(key)
+        kinds = np.unique(kinds * (tree.count + 1) + alike, return_inverse=True)[1]
+    firsts = np.zeros(int(kinds.max(initial=-1)) + 1, np.int64)
+    firsts[kinds[::-1]] = np.arange(tree.count)[::-1]
     codes: dict[str, int] = {"": 0}
-    judged = {
-        mark: codes.setdefault(unfit(nodes[i], filter_, inventory.healthy), len(codes)) for mark, i in first.items()
-    }
-    if len(judged) == 1:
-        return Eligible(np.full(tree.count, next(iter(judged.values())), np.int64), tuple(codes))
-    return Eligible(np.fromiter(map(judged.__getitem__, marks), np.int64, tree.count), tuple(codes))
+    nodes = (tree.nodes[i] for i in firsts.tolist())
+    judged = [codes.setdefault(unfit(node, filter_, inventory.healthy), len(codes)) for node in nodes]
+    return Eligible(np.array(judged, np.int64)[kinds], tuple(codes))
 
 
 def unfit(node: Node, filter_: Filter, healthy: bool = False) -> str:
