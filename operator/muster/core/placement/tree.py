@@ -6,7 +6,10 @@ every domain at every depth is a run `start[d] .. end[d]` of positions, and so a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +28,14 @@ def distinct(values: Ints) -> Ints:
     first[0] = True
     np.not_equal(values[1:], values[:-1], out=first[1:])
     return values[first]
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """Values that nodes share: the number of each, and per position which one (None where a label is missing)."""
+
+    of: Ints
+    numbers: Mapping[Any, int]
 
 
 class Tree:
@@ -53,7 +64,7 @@ class Tree:
         self.count = len(entries)
         self.nodes = [e[4] for e in entries]
         """The nodes' records when the epoch began: labels, taints and allocatable are theirs as long as it lasts."""
-        self._kinds: dict[str, Ints] = {}
+        self._kinds: dict[str, Kinds] = {}
         self.names = [node.name for node in self.nodes]
         self.rows: Ints = np.array([e[2] for e in entries], np.int64)
         self.position = {name: i for i, name in enumerate(self.names)}
@@ -106,14 +117,14 @@ class Tree:
         value = None if node is None else self.levels.path(node.labels)[depth - 1]
         return value or name
 
-    def kinds(self, key: str) -> Ints:
-        """Per position a number that is equal where the label of this key is (for the empty key: where the taints are);
-        kept by the epoch."""
+    def kinds(self, key: str) -> Kinds:
+        """The values of a label (for the empty key: the sets of taints), and which node has which."""
         found = self._kinds.get(key)
         if found is None:
-            values: list[object] = [node.labels.get(key) if key else node.taints for node in self.nodes]
+            values: list[Any] = [node.labels.get(key) if key else node.taints for node in self.nodes]
             numbers = {value: i for i, value in enumerate(dict.fromkeys(values))}
-            found = self._kinds[key] = np.fromiter(map(numbers.__getitem__, values), np.int64, self.count)
+            found = Kinds(np.fromiter(map(numbers.__getitem__, values), np.int64, self.count), numbers)
+            self._kinds[key] = found
         return found
 
     def positions(self, rows: list[int]) -> Ints:

@@ -7,7 +7,9 @@ to another of the same family by the rows in which they differ.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,7 @@ import numpy.typing as npt
 from muster.core.changes import since
 from muster.core.eligibility import HARD, describe, term_matches, tolerated
 from muster.core.inventory import CAUSES, HEALTH_TAINTS, Inventory
-from muster.core.model import Filter, Node, Resources
+from muster.core.model import Filter, Node, Requirement, Resources, Taint
 from muster.core.placement.tree import Ints, Tree, distinct
 
 Mask = npt.NDArray[np.bool_]
@@ -34,18 +36,48 @@ class Eligible:
 
 
 def eligible(tree: Tree, inventory: Inventory, filter_: Filter) -> Eligible:
-    """Judge every node by selector, affinity and taints alone; nodes that the filter cannot tell apart only once."""
-    keys = sorted({k for k, _ in filter_.selector} | {r.key for g in filter_.affinity for t in g for r in t})
-    kinds = tree.kinds("")
-    for key in keys:
-        alike = np.arange(tree.count) if key == "metadata.name" else tree.kinds(key)
-        kinds = np.unique(kinds * (tree.count + 1) + alike, return_inverse=True)[1]
-    firsts = np.zeros(int(kinds.max(initial=-1)) + 1, np.int64)
-    firsts[kinds[::-1]] = np.arange(tree.count)[::-1]
+    """Judge every node as `unfit` does, each label value and each set of taints once."""
+    selected = np.ones(tree.count, bool)
+    for key, value in filter_.selector:
+        kinds = tree.kinds(key)
+        selected &= kinds.of == kinds.numbers.get(value, -1)
+    wanted = np.ones(tree.count, bool)
+    for group in filter_.affinity:
+        some = np.zeros(tree.count, bool)
+        for term in group:
+            held = np.full(tree.count, bool(term))
+            for requirement in term:
+                held &= _matching(tree, requirement)
+            some |= held
+        wanted &= some
+    taints = tree.kinds("")
     codes: dict[str, int] = {"": 0}
-    nodes = (tree.nodes[i] for i in firsts.tolist())
-    judged = [codes.setdefault(unfit(node, filter_, inventory.healthy), len(codes)) for node in nodes]
-    return Eligible(np.array(judged, np.int64)[kinds], tuple(codes))
+    judged = [codes.setdefault(_repelled(marks, filter_, inventory.healthy), len(codes)) for marks in taints.numbers]
+    code = np.array(judged, np.int64)[taints.of]
+    for why, fits in (("affinity", wanted), ("selector", selected)):
+        if not fits.all():
+            code[~fits] = codes.setdefault(why, len(codes))
+    return Eligible(code, tuple(codes))
+
+
+def _matching(tree: Tree, requirement: Requirement) -> Mask:
+    """Which nodes meet a requirement."""
+    by_name = requirement.key == "metadata.name"
+    numbers: Mapping[Any, int] = tree.position if by_name else tree.kinds(requirement.key).numbers
+    if requirement.operator in ("In", "NotIn"):
+        others = requirement.operator == "NotIn"
+        holds = np.full(len(numbers), others)
+        for value in requirement.values:
+            if value in numbers:
+                holds[numbers[value]] = not others
+    else:
+        term = (requirement,)
+        told = [
+            term_matches(term, {} if by_name or value is None else {requirement.key: value}, value or "")
+            for value in numbers
+        ]
+        holds = np.array(told, bool)
+    return holds if by_name else holds[tree.kinds(requirement.key).of]
 
 
 def unfit(node: Node, filter_: Filter, healthy: bool = False) -> str:
@@ -55,7 +87,11 @@ def unfit(node: Node, filter_: Filter, healthy: bool = False) -> str:
         return "selector"
     if not all(any(term_matches(term, node.labels, node.name) for term in group) for group in filter_.affinity):
         return "affinity"
-    for taint in node.taints:
+    return _repelled(node.taints, filter_, healthy)
+
+
+def _repelled(taints: tuple[Taint, ...], filter_: Filter, healthy: bool) -> str:
+    for taint in taints:
         if taint.effect not in HARD or (healthy and taint.key.startswith(HEALTH_TAINTS)):
             continue
         if not tolerated(taint, filter_.tolerations):
