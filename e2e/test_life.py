@@ -650,6 +650,7 @@ def foreign_pod(namespace: str) -> Object:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]}}
 
 
+@pytest.mark.real("the embedded scheduler binds no pod that mounts a claim")
 def test_pods_go_where_the_volume_behind_their_claim_is(cluster: Cluster, muster_process: Process) -> None:
     """A volume of rack 1, bound before; unbound by then the claim would hold nobody back."""
     racks = Racks(2, 4)

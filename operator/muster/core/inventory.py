@@ -1,9 +1,9 @@
 """What every node has, what is used on it and why it may not be used: the solver's picture of the cluster.
 
 *Used on a node* = per owner the elementwise maximum of its claim and the sum of its pods there, plus the requests of
-every other pod that holds something there (architecture.md). Amounts lie in one numpy row a node and are corrected as
-events come in. Values inside the dictionaries are replaced, never written, so a fork shares everything until either
-side writes.
+every other pod that holds something there (architecture.md). Amounts lie in one row a node (`rows`) and are corrected
+as events come in; every event notes the rows it changed in one log (`changes`), for whoever keeps something made of
+them. A fork shares everything until either side writes (`rows`, `overlay`).
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
 
+from muster.core.changes import Log, Mark
 from muster.core.model import Node, Pod, Resources, TopologySpec
+from muster.core.overlay import Overlay
+from muster.core.rows import Ints, Rows
 from muster.core.topology import Levels, resolve, takes_part
-
-Ints = npt.NDArray[np.int64]
 
 UNBOUNDED = 1 << 50
 """Allocatable `pods` of a node that names none."""
@@ -31,6 +31,9 @@ CAUSES = ("", "cordoned", "NotReady", "out of service", "nodeSelector", "absent"
 
 HEALTH_TAINTS = "node.kubernetes.io/"
 """Taints of this prefix are Kubernetes' word on cordons and health: the empty healthy cluster has none."""
+
+_BUSY, _CAUSE, _RESOURCES = range(3)
+"""Columns of a row: how many hold something there, why it is not usable, and from here two a resource."""
 
 Amounts = Mapping[str, int]
 _NOTHING: Amounts = {}
@@ -58,44 +61,43 @@ class Inventory:
 
     def __init__(self) -> None:
         self._names: list[str] = []
-        self._nodes: list[Node | None] = []
-        self._row: dict[str, int] = {}
-        self._spare_rows: list[int] = []
+        self._names_shared = False
+        self._nodes: Overlay[str, Node] = Overlay()
+        self._row: Overlay[str, int] = Overlay()
+        self._spare_rows: tuple[int, ...] = ()
         self._column: dict[str, int] = {}
-        self._allocatable: Ints = np.zeros((0, 0), np.int64)
-        self._used: Ints = np.zeros((0, 0), np.int64)
-        self._busy: Ints = np.zeros(0, np.int64)
-        self._cause: Ints = np.zeros(0, np.int64)
-        self._pods: dict[str, _Held] = {}
-        self._owned: dict[tuple[str, str], Amounts] = {}
-        self._claims: dict[str, Mapping[str, Resources]] = {}
+        """Resource name to the column of what is used; what is allocatable lies right of it."""
+        self._rows = Rows(_RESOURCES)
+        self._pods: Overlay[str, _Held] = Overlay()
+        self._owned: Overlay[tuple[str, str], Amounts] = Overlay()
+        self._claims: Overlay[str, Mapping[str, Resources]] = Overlay()
+        self._log = Log()
         self._spec: TopologySpec | None = None
         self._levels: Levels | None = None
         self._healthy = False
         self.version = 0
         """Grows with every change that can matter to placement."""
         self.epoch = Epoch()
-        self._sharers: WeakSet[Inventory] | None = None
 
     # --- Events ---------------------------------------------------------------------------------------------------
 
     def put_node(self, node: Node) -> None:
         """Add or replace a node."""
+        old = self._nodes.get(node.name)
         row = self._row.get(node.name)
-        old = None if row is None else self._nodes[row]
-        if old is not None:
-            cause = self._cause_of(node)
-            same = old.allocatable == node.allocatable and old.taints == node.taints and old.labels == node.labels
-            if same and cause == self._cause[self._row[node.name]]:
-                self._write()
-                self._nodes[self._row[node.name]] = node
-                return
-        else:
-            same = False
-        self._write()
+        cause = self._cause_of(node)
+        same = (
+            old is not None
+            and old.allocatable == node.allocatable
+            and old.taints == node.taints
+            and old.labels == node.labels
+        )
+        self.version += 1
+        self._nodes[node.name] = node
+        if same and row is not None and cause == self._rows.at(row, _CAUSE):
+            return
         row = self._new_row(node.name) if row is None else row
-        self._nodes[row] = node
-        self._cause[row] = self._cause_of(node)
+        self._put(row, _CAUSE, cause)
         if old is None or old.allocatable != node.allocatable:
             self._set_allocatable(row, node.allocatable)
         if not same:
@@ -104,12 +106,12 @@ class Inventory:
     def drop_node(self, name: str) -> None:
         """Forget a node; what pods and claims hold there still counts should it come back."""
         row = self._row.get(name)
-        if row is None or self._nodes[row] is None:
+        if row is None or name not in self._nodes:
             return
-        self._write()
-        self._nodes[row] = None
-        self._cause[row] = ABSENT
-        self._allocatable[row] = 0
+        self.version += 1
+        self._nodes.pop(name)
+        self._put(row, _CAUSE, ABSENT)
+        self._set_allocatable(row, ())
         self._recycle(row)
         self._restart_epoch()
 
@@ -131,7 +133,7 @@ class Inventory:
         old = self._pods.get(pod.id)
         if old == held:
             return
-        self._write()
+        self.version += 1
         if old is not None:
             self._hold(old, -1)
         self._pods[pod.id] = held
@@ -139,31 +141,30 @@ class Inventory:
 
     def free(self, pod_id: str) -> None:
         """Forget a pod."""
-        if pod_id not in self._pods:
+        held = self._pods.pop(pod_id)
+        if held is None:
             return
-        self._write()
-        self._hold(self._pods.pop(pod_id), -1)
+        self.version += 1
+        self._hold(held, -1)
 
     def claim(self, owner: str, load: Mapping[str, Resources]) -> None:
         """Replace an owner's live claim: node name to the summed requests of its pods there."""
-        old = self._claims.get(owner, {})
+        old = self.claimed(owner)
         if old == load:
             return
-        self._write()
+        self.version += 1
         new = {name: load[name] for name in load if load[name]}
         for name in {**old, **new}:
             before, after = old.get(name, ()), new.get(name, ())
             if before == after:
                 continue
-            pods = self._owned.get((owner, name), _NOTHING)
-            self._add(name, _most(before, pods), -1)
-            self._add(name, _most(after, pods), 1)
-            self._busy[self._row[name]] += bool(after) - bool(before)
-            self._recycle(self._row[name])
+            pods = self._owned.get((owner, name)) or _NOTHING
+            row = self._change(name, _most(before, pods), _most(after, pods), bool(after) - bool(before))
+            self._recycle(row)
         if new:
             self._claims[owner] = new
         else:
-            self._claims.pop(owner, None)
+            self._claims.pop(owner)
 
     def release(self, owner: str) -> None:
         """End an owner's claim; its pods then count by themselves."""
@@ -171,17 +172,15 @@ class Inventory:
 
     def claimed(self, owner: str) -> Mapping[str, Resources]:
         """The owner's live claim, node name to amounts; empty if it has none."""
-        return self._claims.get(owner, {})
+        return self._claims.get(owner) or {}
 
     def set_topology(self, spec: TopologySpec) -> None:
         """Use this ClusterTopology from now on; its nodeSelector says which nodes take part."""
         if spec == self._spec:
             return
-        self._write()
+        self.version += 1
         self._spec = spec
-        for row, node in enumerate(self._nodes):
-            if node is not None:
-                self._cause[row] = self._cause_of(node)
+        self._judge_all()
         self._restart_epoch()
 
     # --- Questions ------------------------------------------------------------------------------------------------
@@ -193,7 +192,7 @@ class Inventory:
             self._levels = (
                 Levels(invalid="no ClusterTopology is known")
                 if self._spec is None
-                else resolve(self._spec, (n for n in self._nodes if n is not None))
+                else resolve(self._spec, self.present())
             )
         return self._levels
 
@@ -209,89 +208,97 @@ class Inventory:
 
     def node(self, name: str) -> Node | None:
         """The record of a node, if it is here."""
-        row = self._row.get(name)
-        return None if row is None else self._nodes[row]
+        return self._nodes.get(name)
 
     def nodes(self) -> Iterator[tuple[int, Node]]:
         """The nodes that are here and take part, with their rows."""
-        for row, node in enumerate(self._nodes):
-            if node is not None and self._takes_part(node):
-                yield row, node
+        rows = dict(self._row.items())
+        for name, node in self._nodes.items():
+            if self._takes_part(node):
+                yield rows[name], node
 
     def present(self) -> Iterator[Node]:
         """All nodes that are here, whether or not they take part."""
-        return (node for node in self._nodes if node is not None)
+        return self._nodes.values()
 
     def cause(self, name: str) -> str:
         """Why a node is not usable whatever the pod; empty if it is usable."""
         row = self._row.get(name)
-        return CAUSES[ABSENT if row is None else int(self._cause[row])]
+        return CAUSES[ABSENT if row is None else self._rows.at(row, _CAUSE)]
 
-    def causes(self) -> Ints:
-        """Per row a code of CAUSES. Read only."""
-        return self._cause[: self.size]
+    def causes(self, rows: Ints | None = None) -> Ints:
+        """A code of CAUSES for every row, or for some."""
+        return self._read(_CAUSE, rows)
 
-    def intact(self) -> npt.NDArray[np.bool_]:
-        """Per row: no claim and no pod but those of DaemonSets (and mirror pods) holds anything there."""
-        found: npt.NDArray[np.bool_] = self._busy[: self.size] == 0
+    def intact(self, rows: Ints | None = None) -> npt.NDArray[np.bool_]:
+        """Whether no claim and no pod but those of DaemonSets (and mirror pods) holds anything there, for every row or
+        for some."""
+        found: npt.NDArray[np.bool_] = self._read(_BUSY, rows) == 0
         return found
 
-    def room(self, resource: str) -> tuple[Ints, Ints] | None:
-        """Per row (free, allocatable) of a resource; None if no node offers it. Free is never below zero."""
+    def room(self, resource: str, rows: Ints | None = None) -> tuple[Ints, Ints] | None:
+        """(free, allocatable) of a resource for every row, or for some; None if no node offers it. Free is never below
+        zero."""
         column = self._column.get(resource)
-        if column is None and resource.startswith(HOST_PORT):
-            one = np.ones(self.size, np.int64)
-            return one, one
+        if resource.startswith(HOST_PORT):
+            has = np.ones(self.size if rows is None else len(rows), np.int64)
+            return (has if column is None else np.maximum(has - self._read(column, rows), 0)), has
         if column is None:
             return None
-        has = self._allocatable[: self.size, column]
-        return np.maximum(has - self._used[: self.size, column], 0), has
+        has = self._read(column + 1, rows)
+        return np.maximum(has - self._read(column, rows), 0), has
+
+    def mark(self) -> Mark:
+        """Where the log of changed rows stands; see `changes.since`. Only for inventories of one epoch."""
+        return self._log.mark()
 
     def free_on(self, name: str) -> Resources:
         """What is free on one node, for people and tests."""
         row = self._row[name]
-        left = ((r, int(self._allocatable[row, c] - self._used[row, c])) for r, c in sorted(self._column.items()))
+        left = ((r, self._has(row, r) - self._rows.at(row, c)) for r, c in sorted(self._column.items()))
         return tuple((r, amount) for r, amount in left if amount > 0)
 
     def overlaps(self, owner: str) -> tuple[str, ...]:
         """Nodes on which this owner's claim and everything else that is used there exceed what the node has."""
-        claims = self._claims.get(owner, {})
-        rows = np.fromiter((self._row[name] for name in claims), np.intp, len(claims))
-        # What the owner holds is within what is used, so only where too much is used can its claim be too much.
-        full = {int(row) for row in rows[np.any(self._used[rows] > self._allocatable[rows], axis=1)]}
         out = []
-        for name, claim in claims.items() if full else ():
+        for name, claim in self.claimed(owner).items():
             row = self._row[name]
-            if row not in full or self._nodes[row] is None:
+            # What the owner holds is within what is used, so only where too much is used can its claim be too much.
+            line = self._rows.line(row)
+            if not (line[_RESOURCES::2] > line[_RESOURCES + 1 :: 2]).any() or name not in self._nodes:
                 continue
-            own = _most(claim, self._owned.get((owner, name), _NOTHING))
+            own = _most(claim, self._owned.get((owner, name)) or _NOTHING)
             for resource, amount in claim:
-                c = self._column[resource]
-                if int(self._used[row, c]) - own.get(resource, 0) + amount > int(self._allocatable[row, c]):
+                used = self._rows.at(row, self._column[resource])
+                if used - own.get(resource, 0) + amount > self._has(row, resource):
                     out.append(name)
                     break
         return tuple(sorted(out))
 
     def fork(self) -> Inventory:
-        """An independent copy for a `what if`: it shares everything until one of both is written."""
+        """An independent copy for a `what if`: it shares everything that neither side has written since."""
         other = Inventory.__new__(Inventory)
         other.__dict__.update(self.__dict__)
-        if self._sharers is None:
-            self._sharers = WeakSet((self,))
-        self._sharers.add(other)
-        other._sharers = self._sharers
+        other._nodes, other._row = self._nodes.fork(), self._row.fork()
+        other._column = dict(self._column)
+        other._pods, other._owned, other._claims = self._pods.fork(), self._owned.fork(), self._claims.fork()
+        other._rows = self._rows.fork()
+        other._log = Log(self._log.mark())
+        self._names_shared = other._names_shared = True
         return other
 
     def emptied(self) -> Inventory:
         """The empty healthy cluster: the same nodes without pods, claims, cordons and unreadiness."""
         other = self.fork()
-        other._write()
-        other._used = np.zeros_like(other._used)
-        other._busy = np.zeros_like(other._busy)
-        other._pods, other._owned, other._claims = {}, {}, {}
+        other._log = Log()
+        other._pods, other._owned, other._claims = Overlay(), Overlay(), Overlay()
         other._healthy = True
-        for row, node in enumerate(other._nodes):
-            other._cause[row] = ABSENT if node is None else other._cause_of(node)
+        other._rows = self._rows.cleared()
+        for row in range(len(self._names)):
+            other._rows.put(row, _CAUSE, ABSENT)
+        for name, node in self._nodes.items():
+            other._set_allocatable(other._row[name], node.allocatable)
+        other._judge_all()
         return other
 
     def fingerprint(self) -> str:
@@ -299,11 +306,12 @@ class Inventory:
         h = hashlib.blake2b(digest_size=16)
         for name in sorted(self._row):
             row = self._row[name]
-            node = self._nodes[row]
+            node = self._nodes.get(name)
             what = None if node is None else (sorted(node.labels.items()), node.allocatable, node.taints)
-            used = [(r, int(self._used[row, c])) for r, c in sorted(self._column.items()) if self._used[row, c]]
+            line = self._rows.line(row).tolist()
+            used = [(r, line[c]) for r, c in sorted(self._column.items()) if line[c]]
             if what is not None or used:
-                h.update(repr((name, what, int(self._cause[row]), int(self._busy[row]), used)).encode())
+                h.update(repr((name, what, line[_CAUSE], line[_BUSY], used)).encode())
         h.update(repr(sorted((k, sorted(v.items())) for k, v in self._claims.items())).encode())
         h.update(repr(sorted(self._pods.items(), key=lambda item: item[0])).encode())
         h.update(repr((self._spec, self._healthy)).encode())
@@ -311,20 +319,20 @@ class Inventory:
 
     # --- Inside ---------------------------------------------------------------------------------------------------
 
-    def _write(self) -> None:
-        """Before any change: stop sharing, if another inventory still looks at the same arrays."""
-        self.version += 1
-        if self._sharers is None:
-            return
-        if len(self._sharers) > 1:
-            self._names, self._nodes = list(self._names), list(self._nodes)
-            self._row, self._column = dict(self._row), dict(self._column)
-            self._spare_rows = list(self._spare_rows)
-            self._allocatable, self._used = self._allocatable.copy(), self._used.copy()
-            self._busy, self._cause = self._busy.copy(), self._cause.copy()
-            self._pods, self._owned, self._claims = dict(self._pods), dict(self._owned), dict(self._claims)
-        self._sharers.discard(self)
-        self._sharers = None
+    def _put(self, row: int, column: int, value: int) -> None:
+        self._rows.put(row, column, value)
+        self._log.note(row)
+
+    def _read(self, column: int, rows: Ints | None) -> Ints:
+        return self._rows.column(column)[: self.size] if rows is None else self._rows.column(column, rows)
+
+    def _has(self, row: int, resource: str) -> int:
+        return 1 if resource.startswith(HOST_PORT) else self._rows.at(row, self._column[resource] + 1)
+
+    def _judge_all(self) -> None:
+        for name, node in self._nodes.items():
+            row = self._row[name]
+            self._put(row, _CAUSE, self._cause_of(node))
 
     def _restart_epoch(self) -> None:
         self.epoch = Epoch()
@@ -345,85 +353,80 @@ class Inventory:
         return USABLE if node.unready_since is None else NOT_READY
 
     def _new_row(self, name: str) -> int:
+        if self._names_shared:
+            self._names, self._names_shared = list(self._names), False
         if self._spare_rows:
-            row = self._spare_rows.pop()
+            *spare, row = self._spare_rows
+            self._spare_rows = tuple(spare)
             self._names[row] = name
         else:
             row = len(self._names)
             self._names.append(name)
-            self._nodes.append(None)
-            if row >= len(self._busy):
-                more = max(16, row)
-                self._allocatable = np.pad(self._allocatable, ((0, more), (0, 0)))
-                self._used = np.pad(self._used, ((0, more), (0, 0)))
-                self._busy = np.pad(self._busy, (0, more))
-                self._cause = np.pad(self._cause, (0, more))
+            self._rows.reach(row + 1)
         self._row[name] = row
-        self._cause[row] = ABSENT
-        for resource, column in self._column.items():
-            self._allocatable[row, column] = resource.startswith(HOST_PORT)
+        self._put(row, _CAUSE, ABSENT)
         return row
 
     def _recycle(self, row: int) -> None:
         """Give a row free whose node is gone and on which nothing is held."""
-        if self._nodes[row] is None and not self._busy[row] and not self._used[row].any():
-            self._row.pop(self._names[row], None)
-            if row not in self._spare_rows:
-                self._spare_rows.append(row)
+        name = self._names[row]
+        if name in self._nodes or row in self._spare_rows:
+            return
+        line = self._rows.line(row)
+        if not line[_BUSY] and not line[_RESOURCES::2].any():
+            self._row.pop(name)
+            self._spare_rows = (*self._spare_rows, row)
 
     def _columns(self, resource: str) -> int:
         column = self._column.get(resource)
         if column is None:
-            column = self._column[resource] = len(self._column)
-            if column >= self._used.shape[1]:
-                self._allocatable = np.pad(self._allocatable, ((0, 0), (0, 4)))
-                self._used = np.pad(self._used, ((0, 0), (0, 4)))
-            if resource.startswith(HOST_PORT):
-                self._allocatable[:, column] = 1
-            elif resource == "pods":
-                self._allocatable[:, column] = UNBOUNDED
+            column = self._column[resource] = _RESOURCES + 2 * len(self._column)
+            self._rows.widen(column + 2)
         return column
 
     def _set_allocatable(self, row: int, amounts: Resources) -> None:
-        self._columns("pods")
-        for resource, _ in amounts:
-            self._columns(resource)
-        self._allocatable[row] = 0
-        self._allocatable[row, self._column["pods"]] = UNBOUNDED
-        for resource, amount in amounts:
-            self._allocatable[row, self._column[resource]] = amount
-        for resource, column in self._column.items():
-            if resource.startswith(HOST_PORT):
-                self._allocatable[row, column] = 1
+        columns = [(self._columns(resource), amount) for resource, amount in (("pods", UNBOUNDED), *amounts)]
+        line = self._rows.writable(row)
+        line[_RESOURCES + 1 :: 2] = 0
+        for column, amount in columns:
+            line[column + 1] = amount
+        self._log.note(row)
 
-    def _add(self, name: str, amounts: Amounts, sign: int) -> None:
+    def _change(self, name: str, before: Amounts, after: Amounts, busy: int = 0) -> int:
+        """What some owner holds on a node becomes another; `busy`: how many more hold something there. Returns the
+        row."""
         row = self._row.get(name)
         if row is None:
             row = self._new_row(name)
-        for resource, amount in amounts.items():
-            column = self._column.get(resource)
-            if column is None:
-                column = self._columns(resource)
-            self._used[row, column] += sign * amount
+        for resource in (*before, *after):
+            if resource not in self._column:
+                self._columns(resource)
+        line = self._rows.writable(row)
+        for resource, amount in before.items():
+            line[self._column[resource]] -= amount
+        for resource, amount in after.items():
+            line[self._column[resource]] += amount
+        line[_BUSY] += busy
+        self._log.note(row)
+        return row
 
     def _hold(self, held: _Held, sign: int) -> None:
+        busy = 0 if held.daemon else sign
         for name in held.nodes:
             if held.owner is None:
-                self._add(name, dict(held.requests), sign)
+                amounts = dict(held.requests)
+                gone, new = (_NOTHING, amounts) if sign > 0 else (amounts, _NOTHING)
+                row = self._change(name, gone, new, busy)
             else:
                 key = (held.owner, name)
-                claim = self._claims.get(held.owner, {}).get(name, ())
-                before = self._owned.get(key, _NOTHING)
+                claim = self.claimed(held.owner).get(name, ())
+                before = self._owned.get(key) or _NOTHING
                 after = _plus(before, held.requests, sign)
-                self._add(name, _most(claim, before), -1)
-                self._add(name, _most(claim, after), 1)
+                row = self._change(name, _most(claim, before), _most(claim, after), busy)
                 if after:
                     self._owned[key] = after
                 else:
-                    self._owned.pop(key, None)
-            row = self._row[name]
-            if not held.daemon:
-                self._busy[row] += sign
+                    self._owned.pop(key)
             if sign < 0:
                 self._recycle(row)
 

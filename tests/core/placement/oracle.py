@@ -14,6 +14,7 @@ from tests.support import cluster
 
 from muster.core.inventory import Inventory
 from muster.core.model import Level, Shape
+from muster.core.topology import natural
 
 LEVELS = ("spine", "leaf", "nvlink", "half")
 
@@ -77,7 +78,8 @@ class State:
         )
 
 
-def random_state(seed: int) -> State:
+def random_state(seed: int, nodes: int = 0) -> State:
+    """A state of a few nodes, or of exactly so many."""
     rng = random.Random(seed)
     depth = rng.randint(1, 4)
     names = LEVELS[:depth] if depth < 3 or rng.random() < 0.5 else LEVELS[:3]
@@ -97,7 +99,7 @@ def random_state(seed: int) -> State:
     def grow(path: tuple[str, ...]) -> None:
         if len(path) == len(names):
             busy = rng.choice([0.0, 0.2, 0.5, 0.9])
-            for _ in range(rng.randint(1, 6)):
+            for _ in range(rng.randint(4, 18) if nodes else rng.randint(1, 6)):
                 used = rng.randint(0, deep) if rng.random() < busy else 0
                 daemon = int(rng.random() < 0.05 and used < deep)
                 own: list[str | None] = list(path)
@@ -106,15 +108,23 @@ def random_state(seed: int) -> State:
                 name = f"n{len(spots)}"
                 spots.append(Spot(name, tuple(own), deep, used, daemon, rng.random() < 0.05))
             return
-        fan = rng.randint(1, 3) if len(names) > 2 else rng.randint(2, 5)
+        if nodes:
+            # Enough to reach the number of nodes, in narrow or wide trees.
+            fan = rng.randint(2, 3) + round((nodes / 8) ** (1 / len(names)))
+        else:
+            fan = rng.randint(1, 3) if len(names) > 2 else rng.randint(2, 5)
         for i in range(fan):
+            if nodes and len(spots) >= nodes:
+                return
             grow((*path, f"{names[len(path)][0]}{i}"))
 
     grow(())
-    spots = spots[:48]
+    while len(spots) < nodes:
+        spots.append(Spot(f"n{len(spots)}", spots[rng.randrange(len(spots))].path, deep, 0))
+    spots = spots[: nodes or 48]
     rng.shuffle(spots)
     free = sum(s.total - s.used - s.daemon for s in spots if not s.cordoned)
-    count = rng.randint(1, max(1, min(24, free + (free // 8 + 1 if rng.random() < 0.2 else 0))))
+    count = rng.randint(1, max(1, min(48 if nodes else 24, free + (free // 8 + 1 if rng.random() < 0.2 else 0))))
     places = [*names, "node"]
     state = State(levels, rng.choice([0, 0, 0, 1]), spots, count)
     if rng.random() < 0.3:
@@ -153,6 +163,38 @@ def random_state(seed: int) -> State:
 def _equal(level: str, count: int, size: int) -> tuple[str, list[int], int]:
     whole, rest = divmod(count, size)
     return level, [size] * whole + ([rest] if rest else []), size
+
+
+def ranks_hold(state: State, nodes: tuple[str, ...]) -> bool:
+    """The rules of placement.md on ranks, for equal segments or none, read from the list alone: consecutive in every
+    domain; siblings by pods, most first, then by name; the one with the shorter last segment last, down to its
+    level."""
+    spots = {s.name: s for s in state.spots}
+    last = len(state.levels) + 1
+    short = [
+        (depth_of(state, level), domain(state, spots[nodes[-1]], depth_of(state, level)))
+        for level, sizes, size in state.segments
+        if size is not None and sizes[-1] < size and len(sizes) > 1
+    ]
+
+    def ordered(ranks: list[str], depth: int) -> bool:
+        if depth > last:
+            return True
+        blocks = [
+            (key, list(block)) for key, block in itertools.groupby(ranks, lambda n: domain(state, spots[n], depth))
+        ]
+        if len({key for key, _ in blocks}) < len(blocks):
+            return False
+        signs = []
+        for key, block in blocks:
+            # The domains above, at and around the shorter segment: those in which its last rank lies.
+            odd = any(depth <= d and any(domain(state, spots[n], d) == at for n in block) for d, at in short)
+            value = key[-1] if key[0] != "node" else None
+            name = (0, natural(value)) if value is not None else (1, natural(block[0]))
+            signs.append((odd, -len(block), name))
+        return signs == sorted(signs) and all(ordered(block, depth + 1) for _, block in blocks)
+
+    return ordered(list(nodes), 1)
 
 
 def domain(state: State, spot: Spot, depth: int) -> tuple[str | None, ...]:
@@ -269,15 +311,27 @@ def _cut(sizes: list[int], count: int) -> list[int]:
     return out
 
 
+class UnprovenError(Exception):
+    """CP-SAT found no proof within EFFORT."""
+
+
+EFFORT = 0.0
+"""What one solve may cost, in CP-SAT's deterministic seconds; 0 for no bound."""
+
+
 def _solver() -> cp_model.CpSolver:
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
+    if EFFORT:
+        solver.parameters.max_deterministic_time = EFFORT
     return solver
 
 
 def feasible(state: State, count: int | None = None) -> bool:
     m, _ = model(state, count)
     status = _solver().solve(m)
+    if status == cp_model.UNKNOWN:
+        raise UnprovenError
     assert status in (cp_model.OPTIMAL, cp_model.FEASIBLE, cp_model.INFEASIBLE)
     return status != cp_model.INFEASIBLE
 
@@ -295,6 +349,8 @@ def best(state: State) -> tuple[int, ...] | None:
         status = solver.solve(m)
         if status == cp_model.INFEASIBLE:
             return None
+        if status in (cp_model.UNKNOWN, cp_model.FEASIBLE):
+            raise UnprovenError
         assert status == cp_model.OPTIMAL
         out.append(round(solver.objective_value))
         m.add(entry == out[-1])

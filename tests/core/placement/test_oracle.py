@@ -20,8 +20,8 @@ def test_the_solver_finds_what_the_oracle_proves_to_be_best(block: int) -> None:
         compare(seed)
 
 
-def compare(seed: int) -> None:
-    state = oracle.random_state(seed)
+def compare(seed: int, nodes: int = 0) -> None:
+    state = oracle.random_state(seed, nodes)
     answer = KEPT.place(state.inventory(), state.shape())
     want = oracle.best(state)
     if isinstance(answer, Found):
@@ -29,6 +29,8 @@ def compare(seed: int) -> None:
         assert answer.objective.vector == got, seed
         assert got == want, seed
         assert answer.proven
+        if all(size is not None for _, _, size in state.segments):
+            assert oracle.ranks_hold(state, answer.nodes[0]), seed
         assert Solver().place(state.inventory(), state.shape()) == answer, seed
         random.Random(seed).shuffle(state.spots)
         assert Solver().place(state.inventory(), state.shape()) == answer, seed

@@ -19,9 +19,12 @@ Ints = npt.NDArray[np.int64]
 State = tuple[int, ...]
 Key = tuple[int, ...]
 
-INFINITE = 1 << 60
-WORD_BITS = 58
-_CHUNK = 1 << 22
+INFINITE = (1 << 62) - 1
+"""Two of it still fit a signed word."""
+WORD_BITS = 61
+_CHUNK = 1 << 16
+"""Sums made at once: as many as stay in the second cache."""
+_FEW = 24
 
 
 def zero(words: int, axes: int) -> Ints:
@@ -31,6 +34,8 @@ def zero(words: int, axes: int) -> Ints:
 
 def trimmed(a: Ints) -> Ints:
     """The curve without unreachable ends."""
+    if a[0].flat[-1] < INFINITE:
+        return a
     for axis in range(1, a.ndim):
         reach = (a[0] < INFINITE).any(axis=tuple(i for i in range(a.ndim - 1) if i != axis - 1))
         last = int(np.flatnonzero(reach)[-1]) + 1
@@ -41,6 +46,10 @@ def trimmed(a: Ints) -> Ints:
 
 def plus_key(a: Ints, key: Key) -> Ints:
     """The curve of a domain that costs `key` as soon as anything is in it."""
+    if a.ndim == 2 and a.shape[0] == 1:
+        line = a + key[0]
+        line[0, 0] = 0
+        return np.minimum(line, INFINITE, out=line)
     out = a.copy()
     reached = a[0] < INFINITE
     reached[(0,) * (a.ndim - 1)] = False
@@ -87,6 +96,16 @@ def summed(a: Ints, b: Ints, caps: State) -> Ints:
 def split(a: Ints, b: Ints, state: State) -> tuple[Key, State] | None:
     """The least key of `state` in the sum of two curves, and how much of it the first takes: of equal ways the one
     that gives the first most. None if the sum cannot reach the state."""
+    if a.ndim == 2 and a.shape[0] == 1:
+        (total,) = state
+        first, stop = max(0, total - b.shape[1] + 1), min(a.shape[1], total + 1)
+        if first >= stop:
+            return None
+        # Backwards, so that of equal ways the least index is the one that gives the first most.
+        line = a[0, first:stop][::-1] + b[0, total - stop + 1 : total - first + 1]
+        at = int(line.argmin())
+        lowest = int(line[at])
+        return None if lowest >= INFINITE else ((lowest,), (stop - 1 - at,))
     low = [max(0, s - y + 1) for s, y in zip(state, b.shape[1:], strict=True)]
     high = [min(x - 1, s) for s, x in zip(state, a.shape[1:], strict=True)]
     if any(x > y for x, y in zip(low, high, strict=True)):
@@ -110,30 +129,65 @@ def _line(a: Ints, b: Ints, cap: int) -> Ints:
     """Min-plus convolution of two plain curves (words, n)."""
     if a.shape[1] < b.shape[1]:
         a, b = b, a
+    words = a.shape[0]
+    if words == 1 and b.shape[1] > _FEW and (steps := _steps(b[0], cap)) is not None:
+        return _stepwise(a[0], b[0], steps, cap)
     width = min(b.shape[1], cap + 1)
     length = min(a.shape[1] + b.shape[1] - 1, cap + 1)
-    out = np.empty((a.shape[0], length), np.int64)
+    out = np.empty((words, length), np.int64)
     padded, reverse = [], []
-    for word in range(a.shape[0]):
-        p = np.zeros(length + width - 1, np.int64) if word else np.full(length + width - 1, INFINITE, np.int64)
+    for word in range(words):
+        p = np.empty(length + width - 1, np.int64)
         n = min(a.shape[1], length)
+        outside = 0 if word else INFINITE
+        p[: width - 1] = outside
         p[width - 1 : width - 1 + n] = a[word, :n]
+        p[width - 1 + n :] = outside
         padded.append(p)
-        reverse.append(np.ascontiguousarray(b[word, :width][::-1]))
+        reverse.append(b[word, :width][::-1].copy())
     rows = max(1, _CHUNK // width)
     for start in range(0, length, rows):
         stop = min(length, start + rows)
+        skip = max(0, width - stop)
         tied: npt.NDArray[np.bool_] | None = None
-        for word in range(a.shape[0]):
-            window: Ints = np.ndarray((stop - start, width), np.int64, padded[word], start * 8, (8, 8))
-            total = window + reverse[word]
+        for word in range(words):
+            window: Ints = np.ndarray((stop - start, width - skip), np.int64, padded[word], (start + skip) * 8, (8, 8))
+            total = window + reverse[word][skip:]
             if tied is not None:
                 total[~tied] = INFINITE
-            total.min(axis=1, out=out[word, start:stop])
-            if word + 1 < a.shape[0]:
-                same = total == out[word, start:stop, None]
+            least = out[word, start:stop]
+            total.min(axis=1, out=least)
+            if word + 1 < words:
+                same = total == least[:, None]
                 tied = same if tied is None else tied & same
     _clip(out)
+    return out
+
+
+def _steps(b: Ints, cap: int) -> Ints | None:
+    """The last entries before a rise of a curve, if it rises seldom."""
+    rises = (b[1 : cap + 1] != b[: min(len(b) - 1, cap)]).nonzero()[0]
+    if len(rises) * 3 > len(b):
+        return None
+    return np.append(rises, min(len(b) - 1, cap))
+
+
+def _stepwise(a: Ints, b: Ints, steps: Ints, cap: int) -> Ints:
+    """The sum of two plain curves of one word that never fall: to take j or fewer of the second costs no less than to
+    take as many as cost the same, so only its steps matter."""
+    length = min(len(a) + len(b) - 1, cap + 1)
+    widest = int(steps[-1])
+    padded = np.full(length + widest, INFINITE, np.int64)
+    padded[:widest] = a[0]
+    n = min(len(a), length)
+    padded[widest : widest + n] = a[:n]
+    starts = widest - steps
+    out: Ints = np.full((1, length), INFINITE, np.int64)
+    rows = max(1, _CHUNK // length)
+    whole: Ints = np.ndarray((widest + 1, length), np.int64, padded, 0, (8, 8))
+    for first in range(0, len(steps), rows):
+        total = whole[starts[first : first + rows]] + b[steps[first : first + rows], None]
+        np.minimum(out[0], total.min(axis=0), out=out[0])
     return out
 
 

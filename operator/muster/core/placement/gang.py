@@ -135,18 +135,23 @@ def _sizes(segment: Segments, count: int) -> tuple[int, ...] | str:
         return segment.sizes
     if segment.size < 1:
         return "A segment has at least one pod."
-    whole, rest = divmod(count, segment.size)
-    return (segment.size,) * whole + ((rest,) if rest else ())
+    return of_sizes(segment.size, count)
 
 
-def ladder(role: RoleGang, above: int) -> tuple[Rung, ...]:
-    """The rungs of a role, innermost first, as far as they lie below depth `above` (a segment at or above it is implied
-    by all pods sharing that domain)."""
+def of_sizes(size: int, count: int) -> tuple[int, ...]:
+    """The sizes of equal segments, the last perhaps shorter."""
+    whole, rest = divmod(count, size)
+    return (size,) * whole + ((rest,) if rest else ())
+
+
+def ladder(segments: tuple[tuple[int, tuple[int, ...]], ...], count: int, above: int) -> tuple[Rung, ...]:
+    """The rungs of `count` pods in segments (depth, sizes in rank order), innermost first, as far as they lie below
+    depth `above` (a segment at or above it is implied by all pods sharing that domain)."""
     rungs: list[Rung] = []
-    inner: tuple[int, ...] = (1,) * role.count
-    kinds: tuple[int, ...] = (0,) * role.count
+    inner: tuple[int, ...] = (1,) * count
+    kinds: tuple[int, ...] = (0,) * count
     width = 1
-    for depth, sizes in reversed(role.segments):
+    for depth, sizes in reversed(segments):
         if depth <= above:
             break
         made: list[Vector] = []

@@ -10,7 +10,8 @@ import numpy as np
 
 from muster.core.inventory import Inventory
 from muster.core.model import Verdict
-from muster.core.placement import largest, scene, verdicts
+from muster.core.placement import largest, verdicts
+from muster.core.placement.field import standing_on, unlimited
 from muster.core.placement.gang import Gang, RoleGang
 from muster.core.placement.tree import Tree
 from muster.core.placement.view import View, unfit
@@ -23,10 +24,9 @@ def refused(solver: Solver, inventory: Inventory, gang: Gang, role: RoleGang, se
     """The verdict on a role that does not fit now: Unsatisfiable, InsufficientCapacity or Fragmented."""
     empty = solver.emptied(inventory)
     tree = solver.tree(inventory)
-    field = scene.scene(tree, scene.positions(tree, empty), solver.view(empty, role).slots)
-    if not solver.possible(field, role):
+    if not solver.ever(inventory, role):
         return unsatisfiable(solver, empty, gang, role)
-    free = int(seen.slots.sum())
+    free = seen.total
     name = _named(gang, role)
     if free < role.count:
         return verdicts.insufficient(role.count, free, name, seen.exclusions)
@@ -40,15 +40,15 @@ def unsatisfiable(solver: Solver, empty: Inventory, gang: Gang, role: RoleGang) 
     tree = solver.tree(empty)
     seen = solver.view(empty, role)
     name = _named(gang, role)
-    free = int(seen.slots.sum())
+    free = seen.total
     if free < role.count:
         constraint = "capacity" if free else "nodes"
         return verdicts.unsatisfiable(
             role.count, constraint, "", free and _most(solver, empty, role, seen), name, seen.exclusions
         )
     most = _most(solver, empty, role, seen)
-    field = scene.scene(tree, scene.positions(tree, empty), seen.slots)
-    open_ = replace(field, room={})
+    field = standing_on(seen)
+    open_ = unlimited(field)
     wanted = role.required if role.required > gang.boundary else 0
     inner = role.segments[-1][0] if role.segments else 0
     tries = [
@@ -139,8 +139,7 @@ def _closest(tree: Tree, inventory: Inventory, role: RoleGang, seen: View, most:
             start, stop = tree.start[depth][best], tree.start[depth][best + 1]
             domain, lacks = largest.nearest(tree, seen.slots, role, below[0], np.arange(start, stop))
             return tree.level(below[0]), tree.name(below[0], domain, inventory), min(lacks, role.count - most)
-    free = tree.sums(depth, seen.slots)
-    best = int(np.argmax(free))
+    best = int(np.argmax(tree.sums(depth, seen.slots)))
     return tree.level(depth), tree.name(depth, best, inventory), max(role.count - most, 0)
 
 

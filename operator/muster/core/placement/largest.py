@@ -26,6 +26,33 @@ def by_domain(tree: Tree, slots: Ints, role: RoleGang, depth: int) -> tuple[Ints
     return _gathered(tree, whole, rest, at, depth)
 
 
+def fewest(tree: Tree, slots: Ints, role: RoleGang, depth: int) -> int | None:
+    """The fewest domains of `depth` that a role of equal segments must touch, 0 if it does not fit; None where that has
+    no closed form: segments of two levels or broader than `depth`, or a domain that all pods must share.
+
+    Of k domains those with most whole segments are best, except that one with room for the shorter segment besides its
+    whole ones may stand in for the last of them."""
+    if role.required or len(role.segments) > 1 or any(where < depth for where, _ in role.segments):
+        return None
+    whole, rest = by_domain(tree, slots, role, depth)
+    size = role.segments[0][1][0] if role.segments else 1
+    if role.segments and role.segments[0][0] == depth:
+        inside = whole + rest
+        whole = inside // size * size
+        rest = inside - whole
+    short = role.count % size
+    sums = np.concatenate(([0], np.cumsum(np.sort(whole)[::-1])))
+    found = int(np.searchsorted(sums, role.count - short + (size if short else 0)))
+    able = whole[rest >= short] if short else whole[:0]
+    if len(able):
+        # Where it is among the k with most, as good as they; else in place of the last.
+        best = int(able.max())
+        enough = np.where(np.diff(sums) <= best, sums[1:], sums[:-1] + best) >= role.count - short
+        if enough.any():
+            found = min(found, int(np.argmax(enough)) + 1)
+    return found if found < len(sums) else 0
+
+
 def _gathered(tree: Tree, whole: Ints, rest: Ints, at: int, depth: int) -> tuple[Ints, Ints]:
     if at == depth or not len(whole):
         return whole, rest

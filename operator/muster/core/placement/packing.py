@@ -1,4 +1,7 @@
-"""The objective as a key: a lexicographic vector packed into as few words as its bounds allow."""
+"""The objective as a key: a lexicographic vector packed into as few words as its bounds allow, most often one.
+
+The vector is additive over the domains that a placement touches, so keys are added where domains are.
+"""
 
 from __future__ import annotations
 
@@ -16,48 +19,66 @@ class Packing:
     touch: tuple[tuple[Key, Key, Key], ...]
     last: int
     """The depth whose touched domains count leftover."""
+    places: tuple[tuple[int, int, int], ...] = ()
+    """Per entry of the vector (word, shift, mask); mask 0 for entries that are left out because they cannot differ."""
+
+    def entries(self, key: Key) -> list[int]:
+        """The vector of a key: preferred, cost, nodes, intact domains per depth, slots of the touched domains. Entries
+        that are left out are 0."""
+        return [key[word] >> shift & mask for word, shift, mask in self.places]
 
 
-def packing(
-    tree: Tree, count: int, above: int, preferred: tuple[tuple[int, int], ...], most: int, total: int
-) -> Packing:
-    """Find room for every entry of the vector. `most`: the most slots of one node; `total`: of all nodes (rounded up is
-    fine). `preferred`: (depth, how often it counts)."""
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the entries of the vector cannot exceed. `count`: pods; `above`: depth down to which there is one domain;
+    `preferred`: (depth, how often it counts); `single`: no node takes two pods; `whole`: single, and every node with
+    slots is intact; `leftover`: slots of the touched domains of the last named level."""
+
+    count: int
+    above: int
+    preferred: tuple[tuple[int, int], ...]
+    single: bool
+    whole: bool
+    leftover: int
+
+
+def packing(tree: Tree, bounds: Bounds) -> Packing:
+    """Find room for every entry of the vector."""
     depths = tree.depths
     last = depths - 1 if depths > 1 else depths
-    bound = [0] + [1 if d <= above else min(count, tree.domains(d)) for d in range(1, depths + 1)]
+    most = [0] + [1 if d <= bounds.above else min(bounds.count, tree.domains(d)) for d in range(1, depths + 1)]
     weights = [0, *(level.weight or 0 for level in tree.levels.levels), tree.levels.node_weight]
-    likes = dict(preferred)
-    sizes = [sum(bound[d] * n for d, n in preferred), sum(b * w for b, w in zip(bound, weights, strict=True))]
-    sizes.append(0 if most <= 1 else bound[depths])
-    sizes += bound[1:]
-    sizes.append(total)
+    likes = dict(bounds.preferred)
+    sizes = [sum(most[d] * n for d, n in bounds.preferred), sum(b * w for b, w in zip(most, weights, strict=True))]
+    sizes.append(0 if bounds.single else most[depths])
+    sizes += most[1:depths]
+    sizes.append(0 if bounds.whole else most[depths])
+    sizes.append(bounds.leftover)
     word, used = 0, 0
-    places: list[tuple[int, int]] = []
+    ends: list[tuple[int, int]] = []
     for size in sizes:
         bits = size.bit_length()
         if used + bits > WORD_BITS:
             word, used = word + 1, 0
         used += bits
-        places.append((word, used))
+        ends.append((word, used))
     words = word + 1
-    filled = [max(u for w, u in places if w == i) for i in range(words)]
+    filled = [max(u for w, u in ends if w == i) for i in range(words)]
+    places = tuple((w, filled[w] - u, (1 << s.bit_length()) - 1) for s, (w, u) in zip(sizes, ends, strict=True))
 
     def key(amounts: list[int]) -> Key:
         out = [0] * words
-        for amount, size, (w, u) in zip(amounts, sizes, places, strict=True):
-            if size:
-                out[w] += amount << (filled[w] - u)
+        for amount, (w, shift, mask) in zip(amounts, places, strict=True):
+            if mask:
+                out[w] += amount << shift
         return tuple(out)
 
-    touch: list[tuple[Key, Key, Key]] = []
-    for d in range(depths + 1):
-        if d == 0:
-            touch.append((key([0] * len(sizes)),) * 3)
-            continue
+    nothing = key([0] * len(sizes))
+    touch: list[tuple[Key, Key, Key]] = [(nothing, nothing, nothing)]
+    for d in range(1, depths + 1):
         plain = [likes.get(d, 0), weights[d], int(d == depths), *[0] * depths, 0]
         intact = list(plain)
         intact[3 + d - 1] = 1
         mine = [likes.get(d, 0), *[0] * (len(sizes) - 1)]
         touch.append((key(plain), key(intact), key(mine)))
-    return Packing(words, tuple(touch), last)
+    return Packing(words, tuple(touch), last, places)

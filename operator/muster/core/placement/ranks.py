@@ -1,29 +1,20 @@
-"""From pods per node to a node per rank.
-
-Equal segments or none: domains hold consecutive ranks at every level, most pods first, then natural order; the domain
-with a shorter last segment last, at each level down to the segment's. Uneven sizes: ranks follow `sizes`, and a segment
-stays in the domain of the one before it where it can.
-"""
+"""Ranks of uneven segments: they follow `sizes`, and a segment stays in the domain of the one before it where it can.
+Those of equal segments, or none, are in the order in which `answer` lists the nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from muster.core.placement.gang import RoleGang, Rung
-from muster.core.placement.tree import Ints, Tree
-
-
-def in_order(tree: Tree, pods: Ints, role: RoleGang) -> list[int]:
-    """Positions by rank for equal segments or none; `pods` per position."""
-    return np.repeat(*_ordered(tree, pods, role)).tolist()
+from muster.core.placement.answer import Pods
+from muster.core.placement.gang import Rung
+from muster.core.placement.tree import Tree
 
 
 def by_pieces(
-    tree: Tree, pods: Ints, role: RoleGang, rungs: tuple[Rung, ...], pieces: Sequence[tuple[int, int, tuple[int, ...]]]
+    tree: Tree, pods: Pods, rungs: tuple[Rung, ...], pieces: Sequence[tuple[int, int, tuple[int, ...]]]
 ) -> list[int]:
-    """Positions by rank for uneven segments. `pieces`: (rung, domain, pieces of each kind in it)."""
+    """Positions by rank. `pods`: the nodes in the order in which their domain would take ranks; `pieces`: (rung,
+    domain, pieces of each kind in it)."""
     left: list[dict[int, list[int]]] = [{} for _ in rungs]
     for which, domain, state in pieces:
         left[which][domain] = list(state)
@@ -49,11 +40,10 @@ def by_pieces(
             last = last if last in candidates else min(candidates, key=lambda d: (-sum(left[i][d]), d))
             left[i][last][kind] -= 1
             homes.append((rung.depth, last))
-    order, counts = _ordered(tree, pods, role, tails=False)
     queues: dict[tuple[int, int], list[int]] = {}
     depth = rungs[0].depth if rungs else 0
-    for position in np.repeat(order, counts).tolist():
-        queues.setdefault((depth, int(tree.domain[depth][position])), []).append(position)
+    for position, held in pods:
+        queues.setdefault((depth, int(tree.domain[depth][position])), []).extend([position] * held)
     for queue in queues.values():
         queue.reverse()
     out: list[int] = []
@@ -62,27 +52,3 @@ def by_pieces(
     for kind, home in zip(rungs[0].order, homes, strict=True):
         out += [queues[home].pop() for _ in range(rungs[0].parts[kind][0])]
     return out
-
-
-def _ordered(tree: Tree, pods: Ints, role: RoleGang, tails: bool = True) -> tuple[Ints, Ints]:
-    """The touched positions in rank order, and the pods on each."""
-    touched = np.flatnonzero(pods)
-    held = pods[touched]
-    last = np.zeros((tree.depths + 1, len(touched)), bool)
-    if tails:
-        for depth, sizes in role.segments:
-            if role.count % sizes[0] == 0:
-                continue
-            mine = tree.domain[depth][touched]
-            totals = np.bincount(mine, weights=held).astype(np.int64)[mine]
-            odd = touched[totals % sizes[0] != 0][:1]
-            for d in range(1, depth + 1):
-                last[d] |= tree.domain[d][touched] == tree.domain[d][odd]
-    keys: list[Ints] = []
-    for depth in range(1, tree.depths + 1):
-        mine = tree.domain[depth][touched]
-        _, inverse = np.unique(mine, return_inverse=True)
-        totals = np.bincount(inverse, weights=held).astype(np.int64)[inverse]
-        keys += [last[depth].astype(np.int64), -totals, mine]
-    order = np.lexsort(keys[::-1])
-    return touched[order], held[order]

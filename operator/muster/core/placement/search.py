@@ -1,45 +1,43 @@
 """One role, exactly: the least packed key by adding curves up the tree of domains.
 
-Domains with equal contents share one curve (a *class*), equal siblings are added by doubling, and what has been added
-once is remembered in a `Memo`, which holds for every tree with the same packing. The objective is additive over the
-touched domains, so the answer is the least entry of the full state over the domains of the required depth.
+Every domain has a *class*: its curve, shared with all domains of equal contents. Under each domain its children's
+classes are added in a balanced binary tree, nodes by content so that racks of equal contents are one. After a change
+only the paths above the changed nodes are made again; parts are replaced, never written, and found by content in a
+`Memo`, so going back to an earlier state, as after a fork, costs next to nothing. The objective is additive over the
+touched domains, so the answer is read off at the top: the least entry of the full state over the domains of the
+required depth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
-from muster.core.placement.curves import INFINITE, Key, State, plus_key, trimmed, zero
+from muster.core.placement.curves import INFINITE, Ints, Key, State, zero
+from muster.core.placement.field import INTACT, TOUCHED, Field
 from muster.core.placement.gang import Rung
+from muster.core.placement.layout import layout
 from muster.core.placement.packing import Packing
-from muster.core.placement.sums import Class, Memo, Part, Sum, collapsed, lifted, share, value
-from muster.core.placement.tree import Ints, Tree
+from muster.core.placement.sums import Class, Memo, Part, collapsed, share, value
+from muster.core.placement.tree import distinct
+from muster.core.placement.view import NO_LIMIT
 
-PLAIN, INTACT, TOUCHED = range(3)
-"""State of a domain as the key sees it: in use already, intact, or used by an earlier role of the same gang."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """What one decision is made on, by position and depth."""
-
-    tree: Tree
-    slots: Ints
-    state: tuple[npt.NDArray[np.int8], ...]
-    """Per depth, PLAIN, INTACT or TOUCHED of each domain."""
-    opens: npt.NDArray[np.bool_]
-    """Per position: taking the node makes one more of its domains' nodes used (for fill limits)."""
-    room: dict[int, Ints]
-    """Per depth with a fill limit that can bind, how many more nodes of each domain may become used."""
+_RADIX = 2 * NO_LIMIT
+_CURVE = 2048
+"""Bytes of a kept curve in the mean, at most."""
+_SHARED = 4096
+_KINDS = 1 << 16
+Groups = tuple[tuple[int, int], ...]
+Members = dict[int, list[int]]
+Shares = tuple[tuple[int, tuple[State, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is placed: `count` pods, rungs innermost first (all below `above`), all in one domain of depth `above`."""
+    """What is placed: up to `count` pods, rungs innermost first (all below `above`), all in one domain of depth
+    `above`."""
 
     count: int
     above: int
@@ -60,286 +58,400 @@ class Task:
 
 
 class Search:
-    """One exact decision; `best` answers it."""
+    """The kept classes of one task on one field; `refresh` after the field changed, `best` answers."""
 
     def __init__(self, where: Field, task: Task, packing: Packing, memo: Memo) -> None:
         self.where, self.task, self.packing, self.memo = where, task, packing, memo
-        tree = where.tree
-        self.tree = tree
-        self.fill = min(where.room, default=tree.depths + 1)
+        self.tree = tree = where.tree
+        self.fill = max(min(where.limits, default=tree.depths + 1), task.above)
         """The broadest depth with a binding fill limit; below it curves carry one more axis: nodes newly used."""
-        if self.fill <= task.above:
-            self.fill = task.above
-        if not memo.classes:
-            memo.classes.append(Class(zero(packing.words, 1), None, ()))
-        self.classes: list[Ints] = [np.zeros(0, np.int64)] * (tree.depths + 1)
-        self.pieces: list[tuple[int, int, State]] = []
-        """After `best`: (rung, domain, pieces of each kind of that rung in it)."""
+        self.noted = 0
+        """Of the view that the field stands on, what has been read."""
+        self._rungs = [[r for r in task.rungs if r.depth == depth] for depth in range(tree.depths + 1)]
+        self._caps = [self._capped(depth) for depth in range(tree.depths)]
+        self.bottom = tree.depths - 1
+        """The depth whose children are nodes."""
+        self.parts: list[list[Part]] = [[] for _ in range(tree.depths)]
+        """Per depth from `above` on, the children of each domain added up."""
+        self.heaps: list[list[list[Part]]] = [[] for _ in range(tree.depths)]
+        """Per depth above the bottom, the binary tree that this sum is the root of."""
+        self._members: list[Members | None] = [None] * tree.domains(self.bottom)
+        kinds = 3 * (task.count + 1)
+        few = kinds < _KINDS and packing.last < tree.depths
+        self._columns: Ints | None = np.full(kinds, -1, np.int64) if few else None
+        """By code, the column under which nodes of this kind are counted."""
+        self._values: list[int] = []
+        self._known: dict[bytes, Part] = {}
+        self._shared: dict[tuple[Groups, State], Shares] = {}
+        self._labels: Ints = np.zeros(0, np.int64)
+        self._labelled: list[Part] = []
+        self._label: dict[int, int] = {}
+        if task.above < tree.depths:
+            self._build()
 
-    def best(self, within: tuple[int, int] | None = None) -> tuple[Key, Ints] | None:
-        """The least key and the pods per position, or None if it cannot be placed. `within`: only this (depth,
-        domain)."""
-        tree, above = self.tree, self.task.above
-        if above < tree.depths:
-            self._nodes()
-        for depth in range(tree.depths - 1, above, -1):
-            self._domains(depth)
-        first, last = 0, tree.domains(above)
-        if within is not None:
-            first = int(tree.domain[above][tree.start[within[0]][within[1]]])
-            last = int(tree.domain[above][tree.start[within[0]][within[1] + 1] - 1]) + 1
-        best: tuple[Key, int, State] | None = None
-        totals = tree.sums(above, self.where.slots)
-        known: dict[Part, dict[int, tuple[Key, State] | None]] = {}
-        for domain in range(first, last):
-            if totals[domain] < self.task.count:
-                continue
-            if above == tree.depths:
-                answer: tuple[Key, State] | None = (0,) * self.packing.words, (self.task.count,)
-                if self.fill <= above and self.where.opens[domain] and self._room(domain) < 1:
-                    answer = None
-            else:
-                part, _ = self._children(above, domain)
-                room = self._room(domain) if self.fill <= above else 0
-                answers = known.setdefault(part, {})
-                if room not in answers:
-                    answers[room] = self._read(part, room)
-                answer = answers[room]
-            if answer is None:
-                continue
-            constant = self._constant(domain)
-            key = tuple(x + y for x, y in zip(answer[0], constant, strict=True))
-            if best is None or key < best[0]:
-                best = key, domain, answer[1]
-        if best is None:
-            return None
-        out = np.zeros(tree.count, np.int64)
-        if above == tree.depths:
-            out[best[1]] = self.task.count
-        else:
-            self._spread(above, best[1], best[2], out)
-        return best[0], out
+    @property
+    def bytes(self) -> int:
+        """What it holds, about: pointers, and every curve counted as if none were shared at its longest."""
+        long = 8 * self.packing.words * (self.task.count + 1)
+        return sum(len(heap) for heaps in self.heaps for heap in heaps) * min(long, _CURVE) + 16 * self.tree.count
 
     # --- Up -------------------------------------------------------------------------------------------------------
 
-    def _nodes(self) -> None:
-        where, tree, task = self.where, self.tree, self.task
-        raw = where.slots if self.packing.last == tree.depths else np.zeros_like(where.slots)
-        state = where.state[tree.depths].astype(np.int64)
-        code = ((np.minimum(where.slots, task.count) * 3 + state) * 2 + where.opens) * (
-            int(raw.max(initial=0)) + 1
-        ) + raw
-        code[where.slots == 0] = 0
-        values, inverse = np.unique(code, return_inverse=True)
-        ids = np.zeros(len(values), np.int64)
-        for i, what in enumerate(values):
-            if what:
-                at = int(np.flatnonzero(inverse == i)[0])
-                ids[i] = self._node_class(
-                    min(int(where.slots[at]), task.count), int(state[at]), bool(where.opens[at]), int(raw[at])
-                )
-        self.classes[tree.depths] = ids[inverse]
-        # Children of the narrowest named domains are taken in order of contents, so that equal racks are equal.
-        self._by_content = inverse
+    def _build(self) -> None:
+        tree, above = self.tree, self.task.above
+        self.codes = self._coded(slice(None))
+        self.parts[self.bottom] = self._bottoms(np.arange(tree.domains(self.bottom)))
+        for depth in range(self.bottom - 1, above - 1, -1):
+            below = self._classes(depth + 1, np.arange(tree.domains(depth + 1)))
+            edges = tree.children[depth].tolist()
+            caps = self._caps[depth]
+            heaps = self.heaps[depth]
+            for first, last in pairwise(edges):
+                shape = layout(last - first)
+                heap: list[Part] = [self.memo.empty] * shape.size
+                for child, at in enumerate(shape.leaves):
+                    heap[at] = below[first + child]
+                for at in shape.inner:
+                    heap[at] = self.memo.added(heap[shape.left[at]], heap[shape.right[at]], caps, depth)
+                heaps.append(heap)
+            self.parts[depth] = [heap[0] for heap in heaps]
+        if above:
+            self._labels = np.zeros(tree.domains(above), np.int64)
+            self._relabel(range(tree.domains(above)))
 
-    def _node_class(self, slots: int, state: int, opens: bool, raw: int) -> int:
-        axis = self.fill < self.tree.depths
-        key = (self.tree.depths, slots, state, opens and axis, raw)
-        found = self.memo.ids.get(key)
+    def refresh(self, changed: Ints) -> None:
+        """The field has changed at these positions."""
+        tree, above = self.tree, self.task.above
+        if above == tree.depths:
+            return
+        self.codes[changed] = self._coded(changed)
+        depth = self.bottom
+        domains = distinct(tree.domain[depth][changed])
+        parts = self.parts[depth]
+        if len(self._known) > _SHARED:
+            self._known.clear()
+        for domain in domains.tolist():
+            self._members[domain] = None
+        for domain, part in zip(domains.tolist(), self._bottoms(domains), strict=True):
+            parts[domain] = part
+        while depth > above:
+            classes = self._classes(depth, domains)
+            depth -= 1
+            parents = tree.domain[depth][tree.start[depth + 1][domains]].tolist()
+            self._climb(depth, parents, domains.tolist(), classes)
+            domains = distinct(np.array(parents))
+        if above:
+            self._relabel(domains.tolist())
+
+    def _climb(self, depth: int, parents: list[int], children: list[int], classes: list[Class]) -> None:
+        """Put the classes of some children (ascending) into the binary trees of their parents."""
+        firsts, caps = self.tree.children[depth], self._caps[depth]
+        i = 0
+        while i < len(parents):
+            parent = parents[i]
+            first = int(firsts[parent])
+            shape = layout(int(firsts[parent + 1]) - first)
+            heap = self.heaps[depth][parent]
+            marked: set[int] = set()
+            while i < len(parents) and parents[i] == parent:
+                at = shape.leaves[children[i] - first]
+                if heap[at] is not classes[i]:
+                    heap[at] = classes[i]
+                    while at and (at := shape.parent[at]) not in marked:
+                        marked.add(at)
+                i += 1
+            for at in sorted(marked, reverse=True):
+                heap[at] = self.memo.added(heap[shape.left[at]], heap[shape.right[at]], caps, depth)
+            self.parts[depth][parent] = heap[0]
+
+    def _coded(self, at: Ints | slice) -> Ints:
+        """What the search sees of some nodes, as a number; 0 if nothing fits."""
+        slots = self.where.slots[at]
+        code = np.minimum(slots, self.task.count) * 3 + self.where.states(self.tree.depths, at)
+        if self.packing.last == self.tree.depths:
+            code = code * _RADIX + slots
+        code[slots == 0] = 0
+        return code
+
+    def _node(self, code: int) -> Class:
+        found = self.memo.get(code)
         if found is not None:
+            assert isinstance(found, Class)
             return found
+        depth, raw, what = self.tree.depths, 0, code
+        if self.packing.last == depth:
+            what, raw = divmod(code, _RADIX)
+        slots, state = divmod(what, 3)
         line = zero(self.packing.words, 1).repeat(slots + 1, axis=1)
-        if axis:
+        if self.fill < depth:
             line = line[:, :, None]
-            if opens:
+            if state == INTACT:
                 wide = np.zeros((line.shape[0], slots + 1, 2), np.int64)
                 wide[0] = INFINITE
                 wide[:, 0, 0] = 0
                 wide[:, 1:, 1:] = line[:, 1:]
                 line = wide
-        return self._new_class(key, line, None, (), self.tree.depths, state, raw)
+        made = self.memo.whole(line, None, self._rungs[depth], self.fill < depth, self._key(depth, state, raw))
+        self.memo.put(code, made)
+        return made
 
-    def _domains(self, depth: int) -> None:
-        tree, where = self.tree, self.where
-        raw = tree.sums(depth, where.slots) if depth == self.packing.last else np.zeros(tree.domains(depth), np.int64)
-        out = np.zeros(tree.domains(depth), np.int64)
-        state = where.state[depth]
-        raw = np.where(state == TOUCHED, 0, raw)
-        limited = depth in where.room and depth >= self.fill
-        busy = tree.sums(depth, (where.slots > 0).astype(np.int64))
-        for domain in np.flatnonzero(busy).tolist():
-            part, groups = self._children(depth, domain)
-            if not groups:
-                continue
-            room = int(where.room[depth][domain]) if limited else -1
-            key = (depth, groups, int(state[domain]), int(raw[domain]), room)
-            found = self.memo.ids.get(key)
-            if found is None:
-                array = part.array
-                if limited:
-                    array = array[..., : room + 1]
-                if depth == self.fill:
-                    array = collapsed(array)[0]
-                found = self._new_class(key, array, part, groups, depth, key[2], key[3])
-            out[domain] = found
-        self.classes[depth] = out
-
-    def _new_class(
-        self,
-        key: object,
-        array: Ints,
-        inner: Part | None,
-        groups: tuple[tuple[int, int], ...],
-        depth: int,
-        state: int,
-        raw: int,
-    ) -> int:
-        for rung in self.task.rungs:
-            if rung.depth == depth:
-                array = lifted(array, rung, self.fill < depth)
-        array = trimmed(array)
-        touch = self.packing.touch[depth][state]
-        if array.size > self.packing.words:
-            array = plus_key(array, (*touch[:-1], touch[-1] + raw))
-            found = len(self.memo.classes)
-            self.memo.classes.append(Class(array, inner, groups))
-            self.memo.bytes += array.nbytes + 400
-        else:
-            found = 0
-        self.memo.ids[key] = found
+    def members(self, domain: int) -> Members:
+        """The nodes of a domain at the bottom by content, most slots first: code to positions, in natural order."""
+        found = self._members[domain]
+        if found is None:
+            start = self.tree.start[self.bottom]
+            first = int(start[domain])
+            found = {}
+            for at, code in enumerate(self.codes[first : int(start[domain + 1])].tolist(), first):
+                if code:
+                    known = found.get(code)
+                    if known is None:
+                        found[code] = [at]
+                    else:
+                        known.append(at)
+            if len(found) > 1:
+                found = dict(sorted(found.items(), reverse=True))
+            self._members[domain] = found
         return found
 
-    def _children(self, depth: int, domain: int) -> tuple[Part, tuple[tuple[int, int], ...]]:
-        """The children of a domain added up, and their groups: (class, how many), by first appearance."""
-        tree = self.tree
-        first, last = int(tree.children[depth][domain]), int(tree.children[depth][domain + 1])
-        ids = self.classes[depth + 1][first:last]
-        if depth + 1 == tree.depths:
-            order = np.argsort(-self._by_content[first:last], kind="stable")
-            ids = ids[order]
-        counts: dict[int, int] = {}
-        for i in ids.tolist():
-            if i:
-                counts[i] = counts.get(i, 0) + 1
-        groups = tuple(counts.items())
-        key = (depth, groups)
-        part = self.memo.parts.get(key)
-        if part is None:
-            caps = self._caps(depth)
-            powers = [self._power(i, n, caps, depth) for i, n in groups]
-            part = self._added(powers, caps, depth) if powers else self.memo.classes[0]
-            self.memo.parts[key] = part
-            self.memo.bytes += 300
-        return part, groups
+    def groups(self, domain: int) -> Groups:
+        """The nodes of a domain at the bottom by content: (code, how many), most slots first."""
+        return tuple([(code, len(places)) for code, places in self.members(domain).items()])
 
-    def _caps(self, depth: int) -> State:
+    def shared(self, domain: int, state: State) -> Shares:
+        """How the nodes of a domain at the bottom hold a state together: per content the states of as many nodes as
+        hold something, most first. Equal domains ask once."""
+        groups = self.groups(domain)
+        known = self._shared.get((groups, state))
+        if known is not None:
+            return known
+        shares: list[tuple[int, State]] = []
+        share(self._bottom(groups), state, 0, shares)
+        ends, end = [], 0
+        for code, times in groups:
+            end += times
+            ends.append((end, code))
+        given: dict[int, list[State]] = {}
+        for leaf, held in shares:
+            given.setdefault(next(code for end, code in ends if leaf < end), []).append(held)
+        if len(self._shared) > _SHARED:
+            self._shared.clear()
+        out = tuple((code, tuple(sorted(states, reverse=True))) for code, states in given.items())
+        self._shared[groups, state] = out
+        return out
+
+    def _bottoms(self, domains: Ints) -> list[Part]:
+        """The nodes of some domains at the bottom added up: counted in one go where there are few kinds of them."""
+        start = self.tree.start[self.bottom]
+        firsts, sizes = start[domains], start[domains + 1] - start[domains]
+        ends = np.cumsum(sizes)
+        total = int(ends[-1]) if len(ends) else 0
+        if self._columns is None or not total:
+            return [self._bottom(self.groups(domain)) for domain in domains.tolist()]
+        mine = self.codes
+        if total < len(mine):
+            mine = mine[np.arange(total) + np.repeat(firsts - ends + sizes, sizes)]
+        columns = self._columns[mine]
+        if int(columns.min()) < 0:
+            self._widen(mine)
+            columns = self._columns[mine]
+        width = len(self._values)
+        if width * len(domains) > 8 * total + 256:
+            return [self._bottom(self.groups(domain)) for domain in domains.tolist()]
+        where = np.repeat(np.arange(len(domains)) * width, sizes) + columns
+        table = np.bincount(where, minlength=len(domains) * width).astype(np.int32).tobytes()
+        step, known, out = 4 * width, self._known, []
+        for at in range(0, len(table), step):
+            mark = table[at : at + step].rstrip(b"\0")
+            part = known.get(mark)
+            if part is None:
+                counts = np.frombuffer(table, np.int32, width, at).tolist()
+                groups = sorted(((c, n) for c, n in zip(self._values, counts, strict=True) if n and c), reverse=True)
+                part = known[mark] = self._bottom(tuple(groups))
+            out.append(part)
+        return out
+
+    def _widen(self, codes: Ints) -> None:
+        """Give kinds of nodes that are new a column."""
+        assert self._columns is not None
+        for code in np.flatnonzero(np.bincount(codes)).tolist():
+            if self._columns[code] < 0:
+                self._columns[code] = len(self._values)
+                self._values.append(code)
+
+    def _bottom(self, groups: Groups) -> Part:
+        if not groups:
+            return self.memo.empty
+        key = ("nodes", groups)
+        found = self.memo.get(key)
+        if found is not None:
+            return found
+        caps, depth = self._caps[self.bottom], self.bottom
+        parts: list[Part] = [self.memo.power(self._node(code), times, caps, depth) for code, times in groups]
+        while len(parts) > 1:
+            pairs = [self.memo.added(a, b, caps, depth) for a, b in zip(parts[::2], parts[1::2], strict=False)]
+            parts = pairs + parts[len(parts) - len(parts) % 2 :]
+        return self.memo.put(key, parts[0])
+
+    def _classes(self, depth: int, domains: Ints) -> list[Class]:
+        """The classes of some domains from what is in them."""
+        parts, memo = self.parts[depth], self.memo
+        states = self.where.states(depth, domains).tolist()
+        raws = [0] * len(states)
+        if depth == self.packing.last:
+            held = self.where.free[depth][domains]
+            if self.where.touched:
+                held = np.where(self.where.touched[depth][domains], 0, held)
+            raws = held.tolist()
+        limited = depth in self.where.limits and depth >= self.fill
+        rooms = self.where.room(depth, domains).tolist() if limited else [-1] * len(states)
+        out: list[Class] = []
+        for domain, state, raw, room in zip(domains.tolist(), states, raws, rooms, strict=True):
+            part = parts[domain]
+            if part is memo.empty:
+                out.append(memo.empty)
+                continue
+            key = (depth, id(part), state, raw, room)
+            found = memo.get(key)
+            if found is None:
+                found = memo.put(key, self._class(part, depth, self._key(depth, state, raw), room))
+            assert isinstance(found, Class)
+            out.append(found if found.reach else memo.empty)
+        return out
+
+    def _class(self, part: Part, depth: int, key: Key, room: int) -> Class:
+        """`room`: how many nodes may become used, -1 if that is not limited."""
+        rungs = self._rungs[depth]
+        if part.plain:
+            return self.memo.touching(part, rungs, key)
+        array = part.to(self._caps[depth])
+        if room >= 0:
+            array = array[..., : room + 1]
+        if depth == self.fill:
+            array = collapsed(array)[0]
+        return self.memo.whole(array, part, rungs, self.fill < depth, key)
+
+    def _key(self, depth: int, state: int, raw: int) -> Key:
+        """What touching a domain adds."""
+        touch = self.packing.touch[depth][state]
+        return (*touch[:-1], touch[-1] + raw) if raw else touch
+
+    def _capped(self, depth: int) -> State:
         """Caps of the children's sums under a domain of this depth."""
         caps = self.task.caps(depth)
         if self.fill <= depth:
-            most = max((int(r.max(initial=0)) for d, r in self.where.room.items() if d <= depth), default=0)
+            most = max((limit for d, limit in self.where.limits.items() if d <= depth), default=0)
             caps = (*caps, min(self.task.count, most))
         return caps
 
-    def _power(self, index: int, times: int, caps: State, depth: int) -> Part:
-        """The sum of equal siblings, by doubling."""
-        if times == 1:
-            return self.memo.classes[index]
-        key = (depth, index, -times)
-        found = self.memo.sums.get(key)
-        if found is None:
-            half = times // 2
-            left = self._power(index, times - half, caps, depth)
-            found = self.memo.sums[key] = Sum(left, self._power(index, half, caps, depth), caps, self.memo)
-        return found
-
-    def _added(self, parts: Sequence[Part], caps: State, depth: int) -> Part:
-        """Siblings added in a balanced way, keeping their order."""
-        if len(parts) == 1:
-            return parts[0]
-        half = (len(parts) + 1) // 2
-        left, right = self._added(parts[:half], caps, depth), self._added(parts[half:], caps, depth)
-        key = (depth, id(left), id(right))
-        found = self.memo.sums.get(key)
-        if found is None:
-            found = self.memo.sums[key] = Sum(left, right, caps, self.memo)
-        return found
-
     # --- The answer -----------------------------------------------------------------------------------------------
 
-    def _room(self, domain: int) -> int:
-        """How many nodes may become used, by all limits at and above the answer's domain."""
+    def best(self, full: State, within: tuple[int, int] | None = None) -> tuple[Key, int, State] | None:
+        """The least key of placing these pieces, the domain of depth `above` in which it is reached, and the state of
+        its children there; None if they cannot be placed. `within`: only this (depth, domain)."""
         above = self.task.above
-        at = int(self.tree.start[above][domain])
-        rooms = [int(r[self.tree.domain[d][at]]) for d, r in self.where.room.items() if d <= above]
-        return min(self.task.count, *rooms) if rooms else self.task.count
+        if not self.tree.count:
+            return None
+        if above == 0 and within is None and not self.where.limits:
+            key = value(self.parts[0][0], full)
+            return None if key is None else (key, 0, full)
+        return self._best_of(self._candidates(full, within), full)
 
-    def _read(self, part: Part, room: int) -> tuple[Key, State] | None:
-        states = [(*self.task.full, r) for r in range(room + 1)] if self.fill <= self.task.above else [self.task.full]
+    def _candidates(self, full: State, within: tuple[int, int] | None) -> Ints:
+        tree, above = self.tree, self.task.above
+        pods = self._pods(full)
+        if within is None:
+            return np.flatnonzero(self.where.held(above, slice(None)) >= pods)
+        start, stop = tree.start[within[0]][within[1]], tree.start[within[0]][within[1] + 1]
+        first, last = int(tree.domain[above][start]), int(tree.domain[above][stop - 1]) + 1
+        return first + np.flatnonzero(self.where.held(above, slice(first, last)) >= pods)
+
+    def _pods(self, full: State) -> int:
+        for rung in reversed(self.task.rungs):
+            full = tuple(sum(n * part[j] for n, part in zip(full, rung.parts, strict=True)) for j in _over(rung))
+        return full[0]
+
+    def _best_of(self, candidates: Ints, full: State) -> tuple[Key, int, State] | None:
+        """Look at the candidates that differ in what they hold, those of least constant first."""
+        tree, above = self.tree, self.task.above
+        rooms = self._rooms(candidates)
+        if above == tree.depths:
+            free = rooms >= np.where(self.where.states(above, candidates) == INTACT, 1, 0)
+            candidates, rooms = candidates[free], np.zeros(int(free.sum()), np.int64)
+            labels = np.zeros(len(candidates), np.int64)
+        elif above == 0:
+            labels = np.zeros(len(candidates), np.int64)
+        else:
+            labels = self._labels[candidates]
+        constants = self._constants(candidates)
+        order = np.lexsort((candidates, *constants[::-1]))
+        wide = int(rooms.max(initial=0)) + 1
+        _, firsts = np.unique((labels * wide + rooms)[order], return_index=True)
+        best: tuple[Key, int, State] | None = None
+        for i in order[firsts].tolist():
+            answer: tuple[Key, State] | None = (0,) * self.packing.words, full
+            if above < tree.depths:
+                part = self.parts[above][int(candidates[i])]
+                answer = self._read(part, full, int(rooms[i]))
+            if answer is None:
+                continue
+            key = tuple(x + int(c[i]) for x, c in zip(answer[0], constants, strict=True))
+            if best is None or (key, int(candidates[i])) < best[:2]:
+                best = key, int(candidates[i]), answer[1]
+        return best
+
+    def _rooms(self, domains: Ints) -> Ints:
+        """How many nodes may become used, by all limits at and above the answer's domain."""
+        tree, above = self.tree, self.task.above
+        out = np.full(len(domains), self.task.count if self.where.limits else 0, np.int64)
+        if above == tree.depths and not self.where.limits:
+            out += 1
+        for depth in self.where.limits:
+            if depth <= above:
+                out = np.minimum(out, self.where.room(depth, self._over(depth, domains)))
+        return out
+
+    def _over(self, depth: int, domains: Ints) -> Ints:
+        """The domains of a broader depth in which these lie."""
+        return self.tree.domain[depth][self.tree.start[self.task.above][domains]]
+
+    def _read(self, part: Part, full: State, room: int) -> tuple[Key, State] | None:
+        if self.fill > self.task.above:
+            key = value(part, full)
+            return None if key is None else (key, full)
         best: tuple[Key, State] | None = None
-        for state in states:
+        for state in ((*full, r) for r in range(room + 1)):
             key = value(part, state)
             if key is not None and (best is None or key < best[0]):
                 best = key, state
         return best
 
-    def _constant(self, domain: int) -> Key:
-        """What the domains at and above the answer's depth add."""
-        tree, above = self.tree, self.task.above
-        at = int(tree.start[above][domain])
-        key = [0] * self.packing.words
-        for depth in range(1, above + 1):
-            here = int(tree.domain[depth][at])
-            for word, amount in enumerate(self.packing.touch[depth][int(self.where.state[depth][here])]):
-                key[word] += amount
-            if depth == self.packing.last and self.where.state[depth][here] != TOUCHED:
-                start, stop = tree.start[depth][here], tree.start[depth][here + 1]
-                key[-1] += int(self.where.slots[start:stop].sum())
-        return tuple(key)
+    def _constants(self, domains: Ints) -> list[Ints]:
+        """Per word what the domains at and above the answer's depth add."""
+        out = [np.zeros(len(domains), np.int64) for _ in range(self.packing.words)]
+        for depth in range(1, self.task.above + 1):
+            here = self._over(depth, domains)
+            states = self.where.states(depth, here)
+            for word, total in enumerate(out):
+                total += np.array([touch[word] for touch in self.packing.touch[depth]], np.int64)[states]
+            if depth == self.packing.last:
+                out[-1] += np.where(states == TOUCHED, 0, self.where.held(depth, here))
+        return out
 
-    # --- Down -----------------------------------------------------------------------------------------------------
+    def _relabel(self, domains: range | list[int]) -> None:
+        """Number the parts of the answer's depth, equal ones alike."""
+        parts = self.parts[self.task.above]
+        if len(self._labelled) > 4 * len(parts) + 64:
+            self._labelled, self._label = [], {}
+            domains = range(len(parts))
+        for domain in domains:
+            part = parts[domain]
+            label = self._label.get(id(part))
+            if label is None:
+                label = self._label[id(part)] = len(self._labelled)
+                self._labelled.append(part)
+            self._labels[domain] = label
 
-    def _spread(self, depth: int, domain: int, state: State, out: Ints) -> None:
-        """Write the pods per position of a domain whose children hold `state` together."""
-        tree = self.tree
-        part, groups = self._children(depth, domain)
-        first, last = int(tree.children[depth][domain]), int(tree.children[depth][domain + 1])
-        shares: list[tuple[int, State]] = []
-        share(part, state, 0, shares)
-        ends, at = [], 0
-        for index, times in groups:
-            at += times
-            ends.append((at, index))
-        by_class: dict[int, list[State]] = {}
-        for leaf, held in shares:
-            index = next(i for end, i in ends if leaf < end)
-            by_class.setdefault(index, []).append(held)
-        ids = self.classes[depth + 1][first:last]
-        for index, given in by_class.items():
-            members = np.flatnonzero(ids == index)
-            for member, held in zip(members.tolist(), sorted(given, reverse=True), strict=False):
-                self._descend(depth + 1, first + member, index, held, out)
 
-    def _descend(self, depth: int, domain: int, index: int, state: State, out: Ints) -> None:
-        """From what a domain holds, in the basis above it, to its children."""
-        axis = self.fill < depth
-        nodes: State = ()
-        if axis:
-            state, nodes = state[:-1], state[-1:]
-        for i in range(len(self.task.rungs) - 1, -1, -1):
-            rung = self.task.rungs[i]
-            if rung.depth == depth:
-                self.pieces.append((i, domain, state))
-                state = tuple(
-                    sum(n * part[j] for n, part in zip(state, rung.parts, strict=True))
-                    for j in range(len(rung.parts[0]))
-                )
-        if depth == self.tree.depths:
-            out[domain] = state[0]
-            return
-        if depth == self.fill:
-            part = self.memo.classes[index].inner
-            assert part is not None
-            room = int(self.where.room[depth][domain])
-            _, which = collapsed(part.array[..., : room + 1])
-            nodes = (int(which[state]),)
-        self._spread(depth, domain, (*state, *nodes), out)
+def _over(rung: Rung) -> range:
+    return range(len(rung.parts[0]))

@@ -14,9 +14,9 @@ import numpy as np
 
 from muster.core.inventory import Inventory
 from muster.core.model import Found, Resources, Verdict
-from muster.core.placement import largest, scene, verdicts
+from muster.core.placement import field, largest, scene, verdicts
 from muster.core.placement.gang import Gang, RoleGang
-from muster.core.placement.search import Search
+from muster.core.placement.tasks import tractable
 from muster.core.placement.tree import Ints, Tree
 
 if TYPE_CHECKING:
@@ -37,9 +37,8 @@ class _Step:
 
 def place(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> Found | None:
     """The best placement found, or None."""
-    from muster.core.placement.solver import names, order
-
     tree = solver.tree(inventory)
+    busy = ~inventory.intact(tree.rows)
     depth = max(gang.required, gang.boundary)
     groups = [_steps(role) for role in gang.roles]
     best: tuple[tuple[int, ...], Found] | None = None
@@ -57,12 +56,12 @@ def place(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> Foun
             nodes = []
             for i, role in enumerate(gang.roles):
                 ranks: list[int] = []
-                for step, search, held in sorted(found[i], key=lambda item: item[0].first):
-                    ranks += order(tree, held, step.role, search)
-                nodes.append(names(tree, ranks))
+                for _, mine in sorted(found[i]):
+                    ranks += mine
+                nodes.append(tuple(tree.names[at] for at in ranks))
                 assert len(ranks) == role.count
             leftover = sum(scene.left_over(tree, solver.view(after, role).slots, pods) for role in gang.roles)
-            objective = scene.objective(tree, scene.positions(tree, inventory), gang, pods, leftover)
+            objective = scene.objective(tree, busy, gang, pods, leftover)
             answer = Found(tuple(nodes), objective, False, scene.touched_domains(tree, pods), (), 0)
             if best is None or objective.vector < best[0]:
                 best = objective.vector, answer
@@ -89,8 +88,6 @@ def refusal(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> Ve
 
 
 def _steps(role: RoleGang) -> tuple[_Step, ...]:
-    from muster.core.placement.solver import tractable
-
     if tractable(role):
         return (_Step(role, 0, False),)
     depth, sizes = role.segments[0]
@@ -127,11 +124,12 @@ def _domains(solver: Solver, inventory: Inventory, gang: Gang, tree: Tree, depth
 
 def _sequence(
     solver: Solver, inventory: Inventory, tree: Tree, steps: list[_Step], within: tuple[int, int], roles: int
-) -> tuple[list[Ints], list[list[tuple[_Step, Search, Ints]]], Inventory] | None:
-    """Place the steps one after the other on a fork: pods per role, what was found per role, and the fork after."""
-    intact = scene.positions(tree, inventory)
+) -> tuple[list[Ints], list[list[tuple[int, list[int]]]], Inventory] | None:
+    """Place the steps one after the other on a fork: pods per role; per role the positions by rank of each step after
+    its first rank; and the fork after."""
+    busy = ~inventory.intact(tree.rows)
     pods = [np.zeros(tree.count, np.int64) for _ in range(roles)]
-    found: list[list[tuple[_Step, Search, Ints]]] = [[] for _ in range(roles)]
+    found: list[list[tuple[int, list[int]]]] = [[] for _ in range(roles)]
     used = np.zeros(tree.count, bool)
     load: dict[str, dict[str, int]] = {}
     here = inventory.fork()
@@ -146,23 +144,21 @@ def _sequence(
             if bound and mine.any():
                 home = tree.domain[bound][np.flatnonzero(mine)[0]]
                 slots = np.where(tree.domain[bound] == home, slots, 0)
-        field = scene.scene(tree, intact, slots, used if used.any() else None)
-        if not solver.possible(field, step.role):
+        where = field.apart(tree, busy, slots, used if used.any() else None)
+        if not solver.possible(where, step.role):
             return None
-        search = solver.search(field, step.role)
-        best = search.best()
-        if best is None:
+        ranks = solver.alone(where, step.role)
+        if ranks is None:
             return None
-        held = best[1]
+        held = np.bincount(ranks, minlength=tree.count)
         pods[step.role.index] = pods[step.role.index] + held
-        found[step.role.index].append((step, search, held))
+        found[step.role.index].append((step.first, ranks))
         used = used | (held > 0)
         for at in np.flatnonzero(held).tolist():
             mine_there = load.setdefault(tree.names[at], {})
             for resource, amount in step.role.shape.requests:
                 mine_there[resource] = mine_there.get(resource, 0) + amount * int(held[at])
         here.claim(_OWNER, {name: _sorted(amounts) for name, amounts in load.items()})
-    solver.trim()
     return pods, found, here
 
 

@@ -6,7 +6,10 @@ every domain at every depth is a run `start[d] .. end[d]` of positions, and so a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +18,24 @@ from muster.core.inventory import Inventory
 from muster.core.topology import NODE, Levels, NaturalKey, natural
 
 Ints = npt.NDArray[np.int64]
+
+
+def distinct(values: Ints) -> Ints:
+    """Each of some ascending numbers once; several times faster than what numpy offers for few."""
+    if len(values) < 2:
+        return values
+    first = np.empty(len(values), bool)
+    first[0] = True
+    np.not_equal(values[1:], values[:-1], out=first[1:])
+    return values[first]
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """Values that nodes share: the number of each, and per position which one (None where a label is missing)."""
+
+    of: Ints
+    numbers: Mapping[Any, int]
 
 
 class Tree:
@@ -38,12 +59,18 @@ class Tree:
             path = levels.path(node.labels)
             own = key(node.name)
             order = tuple((0, key(value)) if value is not None else (1, own) for value in path)
-            entries.append((order, own, row, path, node.name))
+            entries.append((order, own, row, path, node))
         entries.sort(key=lambda e: (e[0], e[1]))
         self.count = len(entries)
-        self.names = [e[4] for e in entries]
+        self.nodes = [e[4] for e in entries]
+        """The nodes' records when the epoch began: labels, taints and allocatable are theirs as long as it lasts."""
+        self._kinds: dict[str, Kinds] = {}
+        self.names = [node.name for node in self.nodes]
         self.rows: Ints = np.array([e[2] for e in entries], np.int64)
         self.position = {name: i for i, name in enumerate(self.names)}
+        self.place: Ints = np.full(inventory.size, -1, np.int64)
+        """Position by row; -1 for rows whose node takes no part."""
+        self.place[self.rows] = np.arange(self.count)
         self.labelled = np.array([[value is not None for value in e[3]] for e in entries], bool).reshape(
             self.count, self.depths - 1
         )
@@ -89,6 +116,22 @@ class Tree:
         node = inventory.node(name)
         value = None if node is None else self.levels.path(node.labels)[depth - 1]
         return value or name
+
+    def kinds(self, key: str) -> Kinds:
+        """The values of a label (for the empty key: the sets of taints), and which node has which."""
+        found = self._kinds.get(key)
+        if found is None:
+            values: list[Any] = [node.labels.get(key) if key else node.taints for node in self.nodes]
+            numbers = {value: i for i, value in enumerate(dict.fromkeys(values))}
+            found = Kinds(np.fromiter(map(numbers.__getitem__, values), np.int64, self.count), numbers)
+            self._kinds[key] = found
+        return found
+
+    def positions(self, rows: list[int]) -> Ints:
+        """The positions of some rows, each once, in order; rows without one are left out."""
+        asked = np.array(rows, np.int64)
+        found = distinct(np.sort(self.place[asked[asked < len(self.place)]]))
+        return found[found >= 0]
 
     def sums(self, depth: int, values: Ints) -> Ints:
         """Per domain the sum of what its nodes have."""
