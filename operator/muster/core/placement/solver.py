@@ -124,10 +124,10 @@ class Solver:
 
     def possible(self, where: Field, role: RoleGang) -> bool:
         """Whether one role alone fits a field. Exact."""
-        if int(where.slots.sum()) < role.count:
+        if not where.tree.count or int(where.free[0][0]) < role.count:
             return False
         if role.equal and not where.limits:
-            whole, rest = largest.by_domain(where.tree, where.slots, role, role.required)
+            whole, rest = largest.by_domain(where, role, role.required)
             return bool((whole + rest >= role.count).any())
         if not tractable(role):
             return True
@@ -155,7 +155,7 @@ class Solver:
         """Pods of the longest prefix of one role that fits now."""
         where = standing_on(seen)
         if role.equal and not where.limits:
-            whole, rest = largest.by_domain(seen.tree, seen.slots, role, role.required)
+            whole, rest = largest.by_domain(seen, role, role.required)
             return min(role.count, int((whole + rest).max(initial=0)))
         low, high = 0, min(role.count, seen.total)
         while low < high:
@@ -255,7 +255,7 @@ class Solver:
         """The least weighted number of touched domains of some depths."""
         standing = self._stand(empty, role.shape.requests, role.shape.filter, role.needed)
         if len(counted) == 1 and counted[0][1] == 1 and not standing.field.limits and role.equal:
-            known = largest.fewest(standing.view.tree, standing.view.slots, role, counted[0][0])
+            known = largest.fewest(standing.view, role, counted[0][0])
             if known is not None:
                 return known
         structure, full = structure_of(role, role.required, standing.view.most <= 1)
