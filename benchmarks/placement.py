@@ -137,10 +137,10 @@ class Bench:
         """Requests that nobody has asked for, a filter likewise, and a solver that knows only the topology."""
         pods = rng.randint(2, 256)
         shape = gang(pods, cores=rng.randint(9, 100))
-        self.times("new requests", "kept").take(lambda: self.solver.place(inventory, shape))
+        self.times("new requests", "cold").take(lambda: self.solver.place(inventory, shape))
         unlike = Requirement("kubernetes.io/hostname", "NotIn", (f"r{rng.randrange(self.racks)}-n00",))
         other = gang(pods, filter_=Filter(affinity=(((unlike,),),)))
-        self.times("new filter", "kept").take(lambda: self.solver.place(inventory, other))
+        self.times("new filter", "cold").take(lambda: self.solver.place(inventory, other))
 
     def compare(self, inventory: Inventory, rng: random.Random) -> None:
         """The baselines beside the solver on the same states."""

@@ -129,17 +129,17 @@ def _unfit(tree: Tree, inventory: Inventory, role: RoleGang, name: str) -> str:
 def _closest(tree: Tree, inventory: Inventory, role: RoleGang, seen: View, most: int) -> tuple[str, str, int]:
     """The best domain: (level, name, what it lacks)."""
     depth = role.required
+    held = seen.slots if depth == tree.depths else seen.free[depth]
     if role.equal:
-        whole, rest = largest.by_domain(tree, seen.slots, role, depth)
+        whole, rest = largest.by_domain(seen, role, depth)
         best = int(np.argmax(np.minimum(whole + rest, role.count)))
-        if depth and int(tree.sums(depth, seen.slots)[best]) < role.count:
+        if depth and int(held[best]) < role.count:
             return tree.level(depth), tree.name(depth, best, inventory), role.count - int((whole + rest)[best])
         below = [d for d, _ in role.segments if d > depth]
         if below and most < role.count:
-            start, stop = tree.start[depth][best], tree.start[depth][best + 1]
-            domain, lacks = largest.nearest(tree, seen.slots, role, below[0], np.arange(start, stop))
+            domain, lacks = largest.nearest(seen, role, below[0], (depth, best))
             return tree.level(below[0]), tree.name(below[0], domain, inventory), min(lacks, role.count - most)
-    best = int(np.argmax(tree.sums(depth, seen.slots)))
+    best = int(np.argmax(held))
     return tree.level(depth), tree.name(depth, best, inventory), max(role.count - most, 0)
 
 

@@ -7,16 +7,39 @@ whole segments and the largest of those rests.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from muster.core.placement.gang import RoleGang
 from muster.core.placement.tree import Ints, Tree
 
 
-def by_domain(tree: Tree, slots: Ints, role: RoleGang, depth: int) -> tuple[Ints, Ints]:
+class Seen(Protocol):
+    """A view or a field: slots per position, and those of each domain per depth but the nodes' own."""
+
+    @property
+    def tree(self) -> Tree:
+        """The domains."""
+
+    @property
+    def slots(self) -> Ints:
+        """Per position."""
+
+    @property
+    def free(self) -> list[Ints]:
+        """Per depth and domain."""
+
+
+def by_domain(seen: Seen, role: RoleGang, depth: int) -> tuple[Ints, Ints]:
     """Per domain of `depth` (whole, rest): pods in whole segments of the broadest level below it, and in a shorter one
     besides; their sum is the largest gang of this kind there. Only for equal segments and without fill limits."""
-    whole, rest, at = slots, np.zeros_like(slots), tree.depths
+    tree = seen.tree
+    # Below the innermost segment there is nothing but slots, whose sums are known.
+    at = max((where for where, _ in role.segments), default=depth)
+    at = max(at, depth)
+    whole = seen.slots if at == tree.depths else seen.free[at]
+    rest = np.zeros_like(whole)
     for where, sizes in reversed(role.segments):
         if where <= depth:
             break
@@ -26,7 +49,7 @@ def by_domain(tree: Tree, slots: Ints, role: RoleGang, depth: int) -> tuple[Ints
     return _gathered(tree, whole, rest, at, depth)
 
 
-def fewest(tree: Tree, slots: Ints, role: RoleGang, depth: int) -> int | None:
+def fewest(seen: Seen, role: RoleGang, depth: int) -> int | None:
     """The fewest domains of `depth` that a role of equal segments must touch, 0 if it does not fit; None where that has
     no closed form: segments of two levels or broader than `depth`, or a domain that all pods must share.
 
@@ -34,7 +57,7 @@ def fewest(tree: Tree, slots: Ints, role: RoleGang, depth: int) -> int | None:
     whole ones may stand in for the last of them."""
     if role.required or len(role.segments) > 1 or any(where < depth for where, _ in role.segments):
         return None
-    whole, rest = by_domain(tree, slots, role, depth)
+    whole, rest = by_domain(seen, role, depth)
     size = role.segments[0][1][0] if role.segments else 1
     if role.segments and role.segments[0][0] == depth:
         inside = whole + rest
@@ -60,12 +83,13 @@ def _gathered(tree: Tree, whole: Ints, rest: Ints, at: int, depth: int) -> tuple
     return np.add.reduceat(whole, firsts), np.maximum.reduceat(rest, firsts)
 
 
-def nearest(tree: Tree, slots: Ints, role: RoleGang, depth: int, within: Ints) -> tuple[int, int]:
-    """Of the domains of `depth` (a segment's level) inside the positions `within`, the one that lacks fewest pods for
-    one more whole segment: (domain, what it lacks)."""
+def nearest(seen: Seen, role: RoleGang, depth: int, within: tuple[int, int]) -> tuple[int, int]:
+    """Of the domains of `depth` (the level of a segment) inside `within` (depth, domain), the one that lacks fewest
+    pods for one more whole segment: (domain, what it lacks)."""
     size = next(sizes[0] for where, sizes in role.segments if where == depth)
-    inside = np.add(*by_domain(tree, slots, role, depth))
-    domains = np.unique(tree.domain[depth][within])
-    lacks = size - inside[domains] % size
+    tree, start = seen.tree, seen.tree.start[within[0]]
+    first = int(tree.domain[depth][start[within[1]]])
+    last = int(tree.domain[depth][start[within[1] + 1] - 1])
+    lacks = size - np.add(*by_domain(seen, role, depth))[first : last + 1] % size
     best = int(np.argmin(lacks))
-    return int(domains[best]), int(lacks[best])
+    return first + best, int(lacks[best])

@@ -112,10 +112,11 @@ def _domains(solver: Solver, inventory: Inventory, gang: Gang, tree: Tree, depth
     able = np.ones(tree.domains(depth), bool)
     room = np.zeros(tree.domains(depth), np.int64)
     for role in gang.roles:
-        slots = solver.view(inventory, role).slots
+        seen = solver.view(inventory, role)
+        slots = seen.slots
         room += tree.sums(depth, slots)
         if role.equal and role.required <= depth:
-            whole, rest = largest.by_domain(tree, slots, role, depth)
+            whole, rest = largest.by_domain(seen, role, depth)
             able &= whole + rest >= role.count
         else:
             able &= tree.sums(depth, slots) >= role.count

@@ -12,6 +12,7 @@ from muster.core.inventory import Epoch, Inventory
 from muster.core.model import Filter, Found, Objective, Resources, Shape, Verdict
 from muster.core.placement import judge, largest, ranks, several
 from muster.core.placement.answer import Answer, spread
+from muster.core.placement.curves import State
 from muster.core.placement.field import Field, standing_on
 from muster.core.placement.gang import Gang, RoleGang, prefix, read
 from muster.core.placement.kept import BYTES, Goal, Memos, Standing, kept, objective
@@ -124,10 +125,10 @@ class Solver:
 
     def possible(self, where: Field, role: RoleGang) -> bool:
         """Whether one role alone fits a field. Exact."""
-        if int(where.slots.sum()) < role.count:
+        if not where.tree.count or int(where.free[0][0]) < role.count:
             return False
         if role.equal and not where.limits:
-            whole, rest = largest.by_domain(where.tree, where.slots, role, role.required)
+            whole, rest = largest.by_domain(where, role, role.required)
             return bool((whole + rest >= role.count).any())
         if not tractable(role):
             return True
@@ -155,7 +156,7 @@ class Solver:
         """Pods of the longest prefix of one role that fits now."""
         where = standing_on(seen)
         if role.equal and not where.limits:
-            whole, rest = largest.by_domain(seen.tree, seen.slots, role, role.required)
+            whole, rest = largest.by_domain(seen, role, role.required)
             return min(role.count, int((whole + rest).max(initial=0)))
         low, high = 0, min(role.count, seen.total)
         while low < high:
@@ -181,10 +182,22 @@ class Solver:
             return found
         view = View(self.tree(inventory), inventory, self._eligible(inventory, filter_), requests, needed)
         found = self._standing[key] = Standing(view)
+        self._trim()
+        return found
+
+    def _search(self, standing: Standing, role: RoleGang, goal: Goal) -> tuple[Search, State]:
+        """The kept search for a role, up to date, and the state that stands for the whole role."""
+        structure, full = structure_of(role, role.required, standing.view.most <= 1)
+        before = standing.bytes
+        search = standing.search(self._memos, structure, goal)
+        if standing.bytes != before:
+            self._trim()
+        return search, full
+
+    def _trim(self) -> None:
         total = sum(standing.bytes for standing in self._standing.values())
         while len(self._standing) > 2 and total > BYTES:
             total -= self._standing.popitem(last=False)[1].bytes
-        return found
 
     def _placed(self, inventory: Inventory, gang: Gang, budget: int) -> Found | Verdict | None:
         """A placement, the verdict of one role alone, or None if roles together found no room."""
@@ -202,8 +215,7 @@ class Solver:
         standing = self._stand(inventory, role.shape.requests, role.shape.filter, role.needed)
         if standing.view.total < role.count:
             return None
-        structure, full = structure_of(role, role.required, standing.view.most <= 1)
-        search = standing.search(self._memos, structure, Goal(role.preferred))
+        search, full = self._search(standing, role, Goal(role.preferred))
         best = search.best(full)
         if best is None:
             return None
@@ -255,11 +267,11 @@ class Solver:
         """The least weighted number of touched domains of some depths."""
         standing = self._stand(empty, role.shape.requests, role.shape.filter, role.needed)
         if len(counted) == 1 and counted[0][1] == 1 and not standing.field.limits and role.equal:
-            known = largest.fewest(standing.view.tree, standing.view.slots, role, counted[0][0])
+            known = largest.fewest(standing.view, role, counted[0][0])
             if known is not None:
                 return known
-        structure, full = structure_of(role, role.required, standing.view.most <= 1)
-        best = standing.search(self._memos, structure, Goal(counted, alone=True)).best(full)
+        search, full = self._search(standing, role, Goal(counted, alone=True))
+        best = search.best(full)
         return 0 if best is None else best[0][0]
 
 
