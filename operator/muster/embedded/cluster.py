@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 import msgspec
 
 from muster.embedded.nodes import podlog
-from muster.embedded.nodes.accounts import Accounts
 from muster.embedded.nodes.binder import Binder
 from muster.embedded.nodes.kubelet import Kubelet
 from muster.embedded.nodes.nodecare import MONITOR_GRACE_MS, NodeCare
@@ -55,7 +54,6 @@ class EmbeddedCluster:
         """
         self.server = server
         self._clock = clock
-        self.accounts = Accounts(server)
         self.binder = Binder(server)
         self.kubelet = Kubelet(server, delays) if kubelets else None
         self.care = NodeCare(server, lost_machines=lost_machines, grace_ms=grace_ms)
@@ -65,7 +63,7 @@ class EmbeddedCluster:
         self._news = True
         self._called: asyncio.Event | None = None
         # Every write wakes; the controllers inside the server have no watches. Watches that end do so without one.
-        for each in (self.accounts, self.binder, self.kubelet, self.care):
+        for each in (self.binder, self.kubelet, self.care):
             if each is not None:
                 each.listen(self._note)
 
@@ -107,7 +105,6 @@ class EmbeddedCluster:
 
     def _round(self, now: int, most: int | None) -> int | None:
         dues = [self.server.tick()]
-        self.accounts.step()
         dues.append(self.binder.step(now, most))
         if self.kubelet is not None:
             dues.append(self.kubelet.step(now, most))
