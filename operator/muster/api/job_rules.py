@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from muster.api.failure_rules import FAILURE_RULES
 from muster.api.rules import Rule, refuse
 from muster.api.template_rules import DEFAULT_SCHEDULER, template_rules
 from muster.api.trainingjob import MAX_PODS
@@ -17,12 +18,10 @@ NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 # (where, field) -> what happens instead; printed after "<field> is not supported yet: ".
 RESERVED = {
     ("spec", "queue"): "jobs wait in one line, by priority and age. Remove it.",
-    ("spec", "failurePolicy"): "an attempt that fails goes back to the queue as a whole. Remove it.",
     ("spec", "managedBy"): "the operator of this cluster runs every job. Remove it.",
     ("spec", "checkpoint"): "pods get SIGTERM and the template's terminationGracePeriodSeconds. Remove it.",
     ("spec", "elastic"): "a job runs with exactly its replicas. Remove it.",
     ("spec.topology", "exclusive"): "other jobs may use the same domains. Remove it.",
-    ("spec.roles[*]", "onFailure"): "a failure of any role ends the attempt. Remove it.",
     ("spec.roles[*]", "computeDomain"): "the template's own resourceClaims are used as they are. Remove it.",
     ("spec.roles[*].topology", "spares"): "no node is kept free. Remove it.",
 }
@@ -201,4 +200,4 @@ CHANGE_RULES = (
 def job_rules(scheduler_name: str = DEFAULT_SCHEDULER) -> tuple[Rule, ...]:
     """Return every rule of a TrainingJob; `scheduler_name` is the one that a template may name."""
     reserved = (_reserved(path, field, instead) for (path, field), instead in RESERVED.items())
-    return (*reserved, *SHAPE_RULES, *template_rules(scheduler_name), *CHANGE_RULES)
+    return (*reserved, *SHAPE_RULES, *FAILURE_RULES, *template_rules(scheduler_name), *CHANGE_RULES)

@@ -131,10 +131,21 @@ class Stopping(Model):
     by: Text | None = Field(default=None, description="For whom, as namespace/name, if for another job.")
 
 
-class Reservation(Model):
-    """Nodes kept for the job while it waits."""
+class ReservedRole(Model):
+    """The nodes that one role had."""
 
-    nodes: HostList = Field(description="Host list.")
+    nodes: HostList = Field(description="Nodes in rank order as a host list, those of lost ranks included.")
+    lost: list[Count] | None = Field(
+        default=None, max_length=10_000, json_schema_extra=ATOMIC, description="Ranks whose node is not kept."
+    )
+
+
+class Reservation(Model):
+    """Nodes kept for the job while it waits for a replacement."""
+
+    roles: list[ReservedRole] = Field(
+        default=[], max_length=16, json_schema_extra=ATOMIC, description="In the order of spec.roles."
+    )
     until: Time | None = Field(default=None, description="When it lapses.")
 
 
@@ -143,6 +154,7 @@ class Blamed(Model):
 
     node: ObjectName = Field(description="Name of the node.")
     count: Count = Field(default=0, description="How often.")
+    time: Time | None = Field(default=None, description="When last.")
     until: Time | None = Field(default=None, description="Avoided by this job until then.")
 
 
@@ -177,6 +189,7 @@ class TrainingJobStatus(Model):
     )
     last_failure: LastFailure | None = Field(default=None, description="The latest failure.")
     start_failures: StartFailures | None = Field(default=None, description="Starts that failed in a row.")
+    repairs: Count | None = Field(default=None, description="Repairs since all pods last ran.")
     running_seconds: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="Running time of ended attempts."
     )

@@ -64,10 +64,9 @@ def template_rules(scheduler_name: str = DEFAULT_SCHEDULER) -> tuple[Rule, ...]:
         ),
         Rule(
             path=SPEC,
-            cel="!has(self.restartPolicy) || self.restartPolicy == 'Never'",
-            message="restartPolicy must be Never: a gang starts again as a whole; OnFailure needs spec.failurePolicy, "
-            "which is not supported yet. Remove it.",
-            check=lambda spec: spec.get("restartPolicy", "Never") == "Never",
+            cel="!has(self.restartPolicy) || self.restartPolicy in ['Never', 'OnFailure']",
+            message="restartPolicy must be Never, or OnFailure with failurePolicy.restart FailedPods: correct it.",
+            check=lambda spec: spec.get("restartPolicy", "Never") in ("Never", "OnFailure"),
             field="restartPolicy",
         ),
         Rule(

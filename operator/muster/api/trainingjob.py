@@ -21,6 +21,7 @@ from muster.api.base import (
     RoleName,
     list_map,
 )
+from muster.api.failurepolicy import FailurePolicy
 from muster.api.podtemplate import pod_template_schema
 from muster.api.status import TrainingJobStatus
 
@@ -109,8 +110,11 @@ class Role(Model):
         ge=1, le=MAX_PODS, description="Pods of this role; all roles together at most 10,000. No default."
     )
     topology: RoleTopology | None = Field(default=None, description="Constraints on this role's pods. Default: none.")
-    on_failure: str | None = Field(
-        default=None, max_length=63, description="Reserved: how far an own failure reaches. Not supported yet."
+    on_failure: Literal["RestartJob", "RestartRole", "Ignore"] = Field(
+        default="RestartJob",
+        description="How far an own failure of this role's pod reaches, after failurePolicy.rules. RestartJob: as "
+        "failurePolicy.restart says. RestartRole: all ranks of this role. Ignore: the pod stays failed and the others "
+        "go on. Default RestartJob.",
     )
     compute_domain: Anything | None = Field(
         default=None, description="Reserved: IMEX channel per role and attempt. Not supported yet."
@@ -184,8 +188,9 @@ class TrainingJobSpec(Model):
         json_schema_extra=list_map("name"),
         description="1 to 16 roles; placed together or not at all. No default.",
     )
-    failure_policy: Anything | None = Field(
-        default=None, description="Reserved: repair, restart in place and failure rules. Not supported yet."
+    failure_policy: FailurePolicy = Field(
+        default=FailurePolicy(),
+        description="How the gang goes on when something breaks. May be changed at any time.",
     )
     success_policy: SuccessPolicy = Field(
         default=SuccessPolicy(),

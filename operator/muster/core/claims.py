@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from muster.core.inventory import Inventory
-from muster.core.model import Placement, Resources
+from muster.core.model import Resources
+
+Nodes = Sequence[Sequence[str]]
+"""Nodes by role; of a live placement by rank."""
 
 
-def load_of(nodes: Sequence[Sequence[str]], requests: Sequence[Resources]) -> dict[str, Resources]:
+def load_of(nodes: Nodes, requests: Sequence[Resources]) -> dict[str, Resources]:
     """What pods of each role on these nodes (`nodes[role][rank]`) request together, by node."""
     load: dict[str, dict[str, int]] = {}
     for names, wanted in zip(nodes, requests, strict=False):
@@ -35,15 +38,15 @@ class Claims:
         """The jobs that claim room on this node."""
         return tuple(self._jobs_on.get(node, ()))
 
-    def put(self, uid: str, placements: Sequence[Placement], requests: Sequence[Resources]) -> frozenset[str]:
+    def put(self, uid: str, placements: Sequence[Nodes], requests: Sequence[Resources]) -> frozenset[str]:
         """Make the job's claim that of all these placements together (per resource the most that any of them asks);
         none: release it. Gives the nodes that are claimed now and were not before."""
-        key = (*((p.attempt, p.nodes) for p in placements), tuple(requests)) if placements else ()
+        key = (*placements, tuple(requests)) if placements else ()
         if self._keys.get(uid, ()) == key:
             return frozenset()
         load: dict[str, Resources] = {}
         for placement in placements:
-            for node, wanted in load_of(placement.nodes, requests).items():
+            for node, wanted in load_of(placement, requests).items():
                 held = dict(load.get(node, ()))
                 load[node] = tuple(sorted((held | {r: max(held.get(r, 0), n) for r, n in wanted}).items()))
         before, nodes = self._nodes.get(uid, frozenset()), frozenset(load)

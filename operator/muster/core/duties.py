@@ -29,6 +29,7 @@ from muster.core.model import (
     Ungate,
 )
 from muster.core.observe import READMIT_AFTER
+from muster.core.stopped import ghost_until, off, patience, stops_at
 from muster.core.world import SeenPod, World
 
 
@@ -63,13 +64,13 @@ def duties(world: World, uid: str, now: int) -> tuple[Duty, ...]:
     if phase in ACTIVE and placement is not None:
         if not any(not child.terminating for child in world.children_of(uid)):
             due.append(EnsureChild())
-        if phase is Phase.PLACED:
-            due += _start(world, job, placement)
+        if phase in (Phase.PLACED, Phase.REPAIRING):
+            due += _start(world, job, placement, now)
         elif phase is Phase.STARTING:
             due += [
                 Ungate(pod.id, pod.name)
                 for pod in world.pods_of(uid)
-                if pod.our_gate and pod.born == job.status.attempt and not pod.terminating
+                if pod.our_gate and has_place(placement, pod) and not pod.terminating
             ]
     elif phase is Phase.STOPPING:
         due += _end_pods(world, world.seen_pods_of(uid), now, _grace(job))
@@ -92,34 +93,55 @@ def _admissions(world: World, job: Job, now: int) -> Iterable[Admit]:
             yield Admit(i, key)
 
 
+def has_place(placement: Placement, pod: Pod) -> bool:
+    """The pod is the one that the committed placement wants for its rank."""
+    if pod.role not in placement.roles or pod.rank is None:
+        return False
+    births = placement.born[placement.roles.index(pod.role)]
+    return 0 <= pod.rank < len(births) and births[pod.rank] == pod.born
+
+
 def _stale(world: World, job: Job, now: int) -> Iterable[DeletePod]:
-    """Pods of attempts before the committed one, and any pod that a waiting job still has. Pods of a *later* attempt
-    than ours mean that our view is the old one: they are left alone."""
+    """Pods that the committed placement has no place for, and any pod that a waiting job still has. Pods of a *later*
+    attempt than ours mean that our view is the old one: they are left alone."""
     status = job.status
     ended = status.phase in (Phase.PENDING, Phase.SUSPENDED)
-    old = [
-        s
-        for s in world.seen_pods_of(job.id)
-        if s.pod.born is not None and (s.pod.born < status.attempt or (ended and s.pod.born <= status.attempt))
-    ]
-    yield from _end_pods(world, old, now, _grace(job))
+    active = status.placement if status.phase in ACTIVE else None
+
+    def too_many(pod: Pod) -> bool:
+        if pod.born is None or pod.born > status.attempt:
+            return False
+        if active is not None:
+            return not has_place(active, pod)
+        return ended or pod.born < status.attempt
+
+    yield from _end_pods(world, [s for s in world.seen_pods_of(job.id) if too_many(s.pod)], now, _grace(job))
 
 
-def _start(world: World, job: Job, placement: Placement) -> Iterable[Duty]:
-    """Create what is missing, nominate what is made, then ask for the view."""
-    made: dict[tuple[str, int], Pod] = {
-        (pod.role, pod.rank): pod
-        for pod in world.pods_of(job.id)
-        if pod.role is not None and pod.rank is not None and pod.born == job.status.attempt
-    }
+def _start(world: World, job: Job, placement: Placement, now: int) -> Iterable[Duty]:
+    """Create what is missing of this attempt, as soon as the earlier pod of its rank has stopped (S3); nominate what is
+    made, then ask for the view."""
+    made: dict[tuple[str | None, int | None], Pod] = {}
+    before: set[tuple[str | None, int | None]] = set()
+    for s in world.seen_pods_of(job.id):
+        if has_place(placement, s.pod):
+            made[s.pod.role, s.pod.rank] = s.pod
+        else:
+            when = stops_at(world, job, s)
+            if when is None or now < when:
+                before.add((s.pod.role, s.pod.rank))
+    before |= {(s.pod.role, s.pod.rank) for s in world.ghosts_of(job.id) if now < ghost_until(world, job, s)}
     complete = True
     nominations: list[Duty] = []
     for role, nodes in enumerate(placement.nodes):
         for rank, node in enumerate(nodes):
-            pod = made.get((placement.roles[role], rank))
+            key = (placement.roles[role], rank)
+            pod = made.get(key)
+            born = placement.born[role][rank]
             if pod is None:
                 complete = False
-                yield CreatePod(role, rank, node, placement.born[role][rank])
+                if born == job.status.attempt and key not in before:
+                    yield CreatePod(role, rank, node, born)
             elif world.nominate and pod.our_gate and pod.nominated != node and not pod.terminating:
                 nominations.append(Nominate(pod.id, pod.name, node))
     yield from nominations
@@ -131,19 +153,8 @@ def _grace(job: Job) -> int | None:
     """Grace (s) for the pods of an attempt that ends: short for the survivors of a broken gang, the pod's own where
     there is a checkpoint to write."""
     stopping = job.status.stopping
-    if stopping is not None and stopping.reason != "Suspended":
-        return job.policy.failure_grace // 1000
-    return None
-
-
-def off(world: World, pod: Pod, unreachable_after: int, now: int) -> bool:
-    """The pod's machine is off by the administrator's word, or has been out of reach for long enough (S3)."""
-    if pod.node is None:
-        return False
-    node = world.nodes.get(pod.node)
-    if node is None or node.out_of_service:
-        return True
-    return node.unready_since is not None and now >= node.unready_since + unreachable_after
+    broken = stopping is not None and stopping.reason != "Suspended"
+    return job.policy.failure_grace // 1000 if broken or job.status.phase is Phase.REPAIRING else None
 
 
 def _end_pods(world: World, pods: Iterable[SeenPod], now: int, grace: int | None) -> Iterable[DeletePod]:
@@ -153,8 +164,7 @@ def _end_pods(world: World, pods: Iterable[SeenPod], now: int, grace: int | None
         if pod.terminal:
             continue
         job = world.acknowledged(pod.job) if pod.job else None
-        patience = job.policy.unreachable_after if isinstance(job, Job) else 1 << 60
-        if off(world, pod, patience, now):
+        if off(world, pod, patience(job if isinstance(job, Job) else None), now):
             yield DeletePod(pod.id, pod.name, 0, force=True)
         elif not pod.terminating:
             yield DeletePod(pod.id, pod.name, grace)
@@ -186,7 +196,7 @@ def _trim(world: World, job: Job) -> Iterable[DeletePod]:
     for pod in world.pods_of(job.id):
         if not pod.terminal or pod.born is None or pod.terminating:
             continue
-        if pod.born == status.attempt and status.placement is not None:
+        if status.placement is not None and has_place(status.placement, pod):
             continue
         past.setdefault(pod.born, []).append(pod)
     for nth, born in enumerate(sorted(past, reverse=True)):

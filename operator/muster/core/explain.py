@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from muster.core.lifecycle import Row
-from muster.core.model import Job, Phase, Reason, Rejected, Transition, Verdict
+from muster.core.model import Job, Phase, Placement, Reason, Rejected, Transition, Verdict
 
 EXCLUSIONS_TOLD = 4
 """A sentence names at most this many causes of exclusion."""
@@ -108,7 +108,7 @@ class Announcement:
 def announce(job: Job | Rejected, transition: Transition) -> Announcement | None:
     """The Event for a transition, None for those that nobody needs to hear of. `job` is as it was before."""
     status = transition.status
-    match Row(transition.cause):
+    match row := Row(transition.cause):
         case Row.PLACED if status.placement is not None:
             return Announcement("Placed", f"attempt {status.attempt}: {placement_words(transition)}")
         case Row.START:
@@ -117,7 +117,16 @@ def announce(job: Job | Rejected, transition: Transition) -> Announcement | None
             return Announcement("Running", f"attempt {status.attempt}: all pods run")
         case Row.SUCCEEDED:
             return Announcement("Succeeded", f"attempt {status.attempt}: the success policy is met")
-        case Row.DEADLINE | Row.EXHAUSTED:
+        case Row.REPAIR | Row.RESTART if status.placement is not None and status.last_failure is not None:
+            moved = _moved(job, status.placement)
+            made = sum(births.count(status.attempt) for births in status.placement.born)
+            kept = sum(len(nodes) for nodes in status.placement.nodes) - len(moved)
+            where = f", {', '.join(moved[:4])}{' ...' if len(moved) > 4 else ''}" if moved else ""
+            said = f"attempt {status.attempt}: {made} pods are made anew, {kept} ranks keep their nodes{where}"
+            return Announcement(row.value, f"{said}; {status.last_failure.message}", warning=True)
+        case Row.RESERVATION_ENDED:
+            return Announcement("ReservationEnded", "no replacement came in time; the healthy nodes are given up")
+        case Row.DEADLINE | Row.EXHAUSTED | Row.FAIL_JOB:
             last = status.last_failure
             return Announcement("Failed", last.message if last is not None else "", warning=True)
         case Row.VOID | Row.START_FAILED | Row.LOST | Row.OWN_FAILURE | Row.SUSPENDING:
@@ -143,6 +152,19 @@ def announce(job: Job | Rejected, transition: Transition) -> Announcement | None
             return Announcement(status.waiting.verdict.reason.value, status.waiting.message, warning=True)
         case _:
             return None
+
+
+def _moved(job: Job | Rejected, after: Placement) -> list[str]:
+    """Which ranks change their node, in words."""
+    before = job.status.placement
+    if before is None:
+        return []
+    return [
+        f"{name} {rank}: {old} -> {new}"
+        for name, olds, news in zip(after.roles, before.nodes, after.nodes, strict=False)
+        for rank, (old, new) in enumerate(zip(olds, news, strict=False))
+        if old != new
+    ]
 
 
 def placement_words(transition: Transition) -> str:

@@ -15,10 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from muster.core.breaks import Break, Fault
 from muster.core.model import (
     ACTIVE,
     FINISHED,
+    Blame,
     Committed,
+    FailureAction,
     Found,
     Job,
     LastFailure,
@@ -27,6 +30,8 @@ from muster.core.model import (
     RankFailure,
     Reason,
     Rejected,
+    Repaired,
+    Reservation,
     StartFailures,
     Stopping,
     Verdict,
@@ -42,6 +47,10 @@ SAME_REFUSALS = 3
 """This many aborts with one message of the scheduler make the job Stalled."""
 GATHER = 10_000
 """Failures within this time (ms) after the first are told together."""
+BLAMED_TWICE = 2
+"""A node blamed so often by a job is avoided by it."""
+MOST_BLAMED = 64
+"""Nodes that a job's status keeps blame of."""
 
 
 class Row(Enum):
@@ -58,6 +67,10 @@ class Row(Enum):
     RUNS = "Running"
     LOST = "Disrupted"
     OWN_FAILURE = "OwnFailure"
+    FAIL_JOB = "FailedByRule"
+    REPAIR = "Repairing"
+    RESTART = "Restarting"
+    RESERVATION_ENDED = "ReservationEnded"
     REQUEUED = "Requeued"
     RESUMED = "Resumed"
     SUSPENDED = "Suspended"
@@ -67,13 +80,37 @@ class Row(Enum):
     COUNTED = "Counted"
 
 
+Rank = tuple[int, int]
+"""(role, rank)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """How a broken gang goes on where it is: its nodes, the ranks whose pods are made anew, those of them that move,
+    and whether all are made anew. `found` is what the solver answered; None: every rank stays where it is."""
+
+    nodes: tuple[tuple[str, ...], ...]
+    renewed: frozenset[Rank]
+    moved: tuple[Rank, ...]
+    whole: bool
+    found: Repaired | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing is decided yet: what its pods request is being asked, and the answer comes in a moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a row's condition and edits look at."""
+    """What a row's condition and edits look at. `mend` is how a gang with breaks goes on; a verdict where the solver
+    finds no way, None where it is not to."""
 
     job: Job
     seen: Seen
     now: int
+    mend: Mend | Verdict | Hold | None = None
+    term: str = ""
 
     @property
     def status(self) -> Committed:
@@ -130,10 +167,34 @@ def _own_failure(s: Situation) -> bool:
     return bool(s.seen.failed) or s.seen.finish_timeout
 
 
+def counted(s: Situation) -> bool:
+    """An own failure counts against maxRestarts, unless the rule that matched the first pod to fail says otherwise."""
+    own = sorted((b for b in s.seen.breaks if b.fault is Fault.OWN), key=_ended)
+    return not own or own[0].rule is None or own[0].rule.counted
+
+
+def _ended(b: Break) -> tuple[int, int, int]:
+    at = b.pod.failure.finished_at if b.pod is not None and b.pod.failure is not None else None
+    return (at if at is not None else 1 << 60, b.role, b.rank)
+
+
 def _exhausted(s: Situation) -> bool:
     if s.seen.lost:
         return s.status.phase is not Phase.PLACED and s.status.disruptions + 1 > s.job.policy.max_disruptions
-    return s.status.phase is Phase.RUNNING and _own_failure(s) and in_row(s) + 1 > s.job.policy.max_restarts
+    own = s.status.phase in (Phase.RUNNING, Phase.REPAIRING) and _own_failure(s) and counted(s)
+    return own and in_row(s) + 1 > s.job.policy.max_restarts
+
+
+def _repairs(s: Situation) -> bool:
+    return bool(s.seen.lost) and isinstance(s.mend, Mend)
+
+
+def _restarts(s: Situation) -> bool:
+    return _own_failure(s) and s.seen.start_failure is None and isinstance(s.mend, Mend)
+
+
+def _holds(s: Situation) -> bool:
+    return isinstance(s.mend, Hold)
 
 
 def _start_failed(s: Situation) -> bool:
@@ -186,12 +247,17 @@ def last_failure(s: Situation, reason: str, message: str) -> LastFailure:
             )
             for pod in s.seen.failed_pods
         ),
-        key=lambda f: (f.finished_at if f.finished_at is not None else 1 << 60, f.role, f.rank),
+        key=_by_end,
     )
     if failures and failures[0].finished_at is not None:
         first = failures[0].finished_at
         failures = [f for f in failures if f.finished_at is None or f.finished_at <= first + GATHER]
     return LastFailure(whole_seconds(s.now), reason, message, tuple(failures[:8]))
+
+
+def _fail_job(s: Situation) -> Committed:
+    message = f"a rule of failurePolicy fails the job: {s.seen.ordered(FailureAction.FAIL_JOB)[0].why}"
+    return _finish(s, Phase.FAILED, last_failure=last_failure(s, "FailedByRule", message), blamed=_blame(s))
 
 
 def _exhaust(s: Situation) -> Committed:
@@ -226,7 +292,71 @@ def _suspend(s: Situation) -> Committed:
 
 
 def _void(s: Situation) -> Committed:
-    return _stop(s, "ClaimVoid", s.seen.void or "", start_failures=_one_more(s, "ClaimVoid", s.seen.void or ""))
+    message = s.seen.void or ""
+    return _stop(s, "ClaimVoid", message, start_failures=_one_more(s, "ClaimVoid", message))
+
+
+def _blame(s: Situation) -> tuple[Blame, ...]:
+    """The nodes blamed up to now: one blamed twice is avoided for quarantineSeconds. Of more than 64 the oldest go."""
+    known = {blame.node: blame for blame in s.status.blamed}
+    for node in sorted({b.node for b in s.seen.breaks if b.blames}):
+        count = known[node].count + 1 if node in known else 1
+        until = whole_seconds(s.now) + s.job.policy.quarantine if count >= BLAMED_TWICE else None
+        known[node] = Blame(node, count, whole_seconds(s.now), until)
+    latest = sorted(known.values(), key=lambda blame: (-blame.at, blame.node))[:MOST_BLAMED]
+    return tuple(sorted(latest, key=lambda blame: blame.node))
+
+
+def _repair(s: Situation) -> Committed:
+    """Nodes or pods were lost: the same attempt number for all, new pods for those that need one."""
+    return _mended(
+        s,
+        disruptions=s.status.disruptions + 1,
+        restarts_in_row=in_row(s),
+        last_failure=last_failure(s, "Disrupted", _lost_words(s)),
+    )
+
+
+def _restart(s: Situation) -> Committed:
+    reason = "OwnFailure" if s.seen.failed else "FinishTimeout"
+    counts = {"restarts": s.status.restarts + 1, "restarts_in_row": in_row(s) + 1} if counted(s) else {}
+    return _mended(s, last_failure=last_failure(s, reason, _own_words(s)), **counts)
+
+
+def _mended(s: Situation, **edits: object) -> Committed:
+    """A new attempt with what the repair leaves and makes: each change of placement is committed like the first."""
+    mend, old = s.mend, s.status.placement
+    assert isinstance(mend, Mend)
+    assert old is not None
+    attempt = s.status.attempt + 1
+    placement = replace(
+        old,
+        attempt=attempt,
+        gang_attempt=attempt if mend.whole else old.gang_attempt,
+        term=s.term,
+        nodes=mend.nodes,
+        born=tuple(
+            tuple(attempt if (role, rank) in mend.renewed else born for rank, born in enumerate(births))
+            for role, births in enumerate(old.born)
+        ),
+    )
+    if mend.found is not None:
+        found = mend.found
+        placement = replace(
+            placement, objective=found.objective, proven=found.proven, domains=found.domains, least=found.least
+        )
+    return _move(
+        s,
+        Phase.REPAIRING,
+        attempt=attempt,
+        placement=placement,
+        running_ms=running_time(s),
+        running_since=None,
+        blamed=_blame(s),
+        repairs=s.status.repairs + 1,
+        phase_since=whole_seconds(s.now),
+        **edits,
+    )
 
 
 def _one_more(s: Situation, reason: str, message: str) -> StartFailures:
@@ -242,7 +372,7 @@ def _fail_start(s: Situation) -> Committed:
 
 
 def _start(s: Situation) -> Committed:
-    return _move(s, Phase.STARTING)
+    return _move(s, Phase.STARTING, last_failure=_gathered(s))
 
 
 def _run(s: Situation) -> Committed:
@@ -253,13 +383,22 @@ def _run(s: Situation) -> Committed:
         running_since=at,
         started=s.status.started if s.status.started is not None else at,
         start_failures=StartFailures(),
+        repairs=0,
     )
 
 
+def _lost_words(s: Situation) -> str:
+    return s.seen.lost[0] + (f" (and {len(s.seen.lost) - 1} more)" if len(s.seen.lost) > 1 else "")
+
+
 def _lose(s: Situation) -> Committed:
-    message = s.seen.lost[0] + (f" (and {len(s.seen.lost) - 1} more)" if len(s.seen.lost) > 1 else "")
+    """Nothing repairs it: back to the queue, by policy with its healthy nodes kept for a while."""
+    message = _lost_words(s)
+    if isinstance(s.mend, Verdict):
+        message += f"; no repair: {s.mend.reason.value}"
     # A kubelet that refuses would otherwise be asked again at once, for ever.
-    starts = _one_more(s, "Disrupted", message) if s.status.phase is Phase.STARTING else s.status.start_failures
+    going = s.status.phase is Phase.RUNNING
+    starts = s.status.start_failures if going else _one_more(s, "Disrupted", message)
     return _stop(
         s,
         "Disrupted",
@@ -267,19 +406,24 @@ def _lose(s: Situation) -> Committed:
         disruptions=s.status.disruptions + 1,
         start_failures=starts,
         last_failure=last_failure(s, "Disrupted", message),
+        blamed=_blame(s),
+        reservation=_reserve(s),
     )
+
+
+def _reserve(s: Situation) -> Reservation | None:
+    placement, wait = s.status.placement, s.job.policy.wait_for_repair
+    if not wait or placement is None or not isinstance(s.mend, Verdict):
+        return None
+    lost = tuple(sorted({(b.role, b.rank) for b in s.seen.breaks if b.fault is Fault.NODE}))
+    return Reservation(placement.nodes, lost, whole_seconds(s.now) + wait)
 
 
 def _own(s: Situation) -> Committed:
     reason = "OwnFailure" if s.seen.failed else "FinishTimeout"
-    return _stop(
-        s,
-        reason,
-        _own_words(s),
-        restarts=s.status.restarts + 1,
-        restarts_in_row=in_row(s) + 1,
-        last_failure=last_failure(s, reason, _own_words(s)),
-    )
+    counts = {"restarts": s.status.restarts + 1, "restarts_in_row": in_row(s) + 1} if counted(s) else {}
+    told = last_failure(s, reason, _own_words(s))
+    return _stop(s, reason, _own_words(s), last_failure=told, blamed=_blame(s), **counts)
 
 
 WAITING_REASON = {
@@ -296,13 +440,36 @@ WAITING_REASON = {
 """What a job waits for after an attempt that was stopped for this."""
 
 
+def _gathered(s: Situation) -> LastFailure | None:
+    """The last failure with the ranks that have told their end since."""
+    gathered = s.status.last_failure
+    if not s.seen.failed_pods or gathered is None:
+        return gathered
+    told = last_failure(s, gathered.reason, gathered.message)
+    known = {(f.role, f.rank, f.finished_at) for f in gathered.failures}
+    more = [f for f in told.failures if (f.role, f.rank, f.finished_at) not in known]
+    every = sorted((*gathered.failures, *more), key=_by_end)
+    first = next((f.finished_at for f in every if f.finished_at is not None), None)
+    if first is not None:
+        every = [f for f in every if f.finished_at is None or f.finished_at <= first + GATHER]
+    return replace(gathered, failures=tuple(every[:8]))
+
+
+def _by_end(failure: RankFailure) -> tuple[int, str, int]:
+    return (failure.finished_at if failure.finished_at is not None else 1 << 60, failure.role, failure.rank)
+
+
 def _requeue(s: Situation) -> Committed:
     stopping = s.status.stopping or Stopping("Disrupted", "")
-    gathered = s.status.last_failure
-    if s.seen.failed_pods and gathered is not None:  # more ranks may have told their end since
-        gathered = replace(last_failure(s, gathered.reason, gathered.message), time=gathered.time)
-    released: dict[str, object] = {"live": False, "placement": None, "stopping": None, "last_failure": gathered}
+    released: dict[str, object] = {
+        "live": False,
+        "placement": None,
+        "stopping": None,
+        "last_failure": _gathered(s),
+        "repairs": 0,
+    }
     if s.job.suspend:
+        released["reservation"] = None
         return _move(s, Phase.SUSPENDED, not_before=None, waiting=None, counts=(), **released)
     failures = max(
         s.status.start_failures.count,
@@ -342,25 +509,49 @@ TABLE: tuple[tuple[Row, frozenset[Phase], Condition, Edit], ...] = (
         lambda s: _finish(s, P.FAILED, last_failure=_over_deadline(s)),
     ),
     (Row.SUCCEEDED, ACTIVE, lambda s: s.seen.succeeded, lambda s: _finish(s, P.SUCCEEDED)),
+    (
+        Row.FAIL_JOB,
+        _phases(P.STARTING, P.RUNNING, P.REPAIRING),
+        lambda s: bool(s.seen.ordered(FailureAction.FAIL_JOB)),
+        _fail_job,
+    ),
     (Row.EXHAUSTED, ACTIVE, _exhausted, _exhaust),
     (Row.SUSPENDING, ACTIVE, lambda s: s.job.suspend, _suspend),
-    (Row.VOID, _phases(P.PLACED), lambda s: s.seen.void is not None, _void),
-    (Row.LOST, _phases(P.STARTING, P.RUNNING), lambda s: bool(s.seen.lost), _lose),
-    (Row.START_FAILED, _phases(P.PLACED, P.STARTING), _start_failed, _fail_start),
-    (Row.START, _phases(P.PLACED), _may_start, _start),
+    (Row.VOID, _phases(P.PLACED, P.REPAIRING), lambda s: s.seen.void is not None, _void),
+    (Row.REPAIR, _phases(P.STARTING, P.RUNNING, P.REPAIRING), _repairs, _repair),
+    (
+        Row.LOST,
+        _phases(P.STARTING, P.RUNNING, P.REPAIRING),
+        lambda s: bool(s.seen.lost) and not _holds(s),
+        _lose,
+    ),
+    (Row.START_FAILED, _phases(P.PLACED, P.STARTING, P.REPAIRING), _start_failed, _fail_start),
+    (Row.START, _phases(P.PLACED, P.REPAIRING), _may_start, _start),
     (Row.RUNS, _phases(P.STARTING), lambda s: s.seen.all_ran, _run),
-    (Row.OWN_FAILURE, _phases(P.RUNNING), _own_failure, _own),
+    (Row.RESTART, _phases(P.STARTING, P.RUNNING, P.REPAIRING), _restarts, _restart),
+    (
+        Row.OWN_FAILURE,
+        _phases(P.STARTING, P.RUNNING, P.REPAIRING),
+        lambda s: _own_failure(s) and not _holds(s),
+        _own,
+    ),
     (Row.REQUEUED, _phases(P.STOPPING), lambda s: s.seen.holding == 0, _requeue),
     (Row.RESUMED, _phases(P.SUSPENDED), lambda s: not s.job.suspend, lambda s: _move(s, P.PENDING)),
     (
         Row.SUSPENDED,
         _phases(P.PENDING),
         lambda s: s.job.suspend,
-        lambda s: _move(s, P.SUSPENDED, waiting=None, not_before=None),
+        lambda s: _move(s, P.SUSPENDED, waiting=None, not_before=None, reservation=None),
+    ),
+    (
+        Row.RESERVATION_ENDED,
+        _phases(P.PENDING),
+        lambda s: s.status.reservation is not None and s.now >= s.status.reservation.until,
+        lambda s: _move(s, P.PENDING, reservation=None),
     ),
     (
         Row.RELABELLED,
-        _phases(P.STARTING, P.RUNNING),
+        _phases(P.STARTING, P.RUNNING, P.REPAIRING),
         lambda s: s.seen.relabelled != s.status.relabelled,
         lambda s: _move(s, s.status.phase),
     ),
@@ -378,12 +569,14 @@ def _over_deadline(s: Situation) -> LastFailure:
     return last_failure(s, "DeadlineExceeded", f"ran longer than activeDeadlineSeconds ({seconds} s)")
 
 
-def step(job: Job, seen: Seen, now: int) -> tuple[Row, Committed] | None:
+def step(
+    job: Job, seen: Seen, now: int, mend: Mend | Verdict | Hold | None = None, term: str = ""
+) -> tuple[Row, Committed] | None:
     """The first row of the table that holds, and the status it writes; None: nothing to write now. A job that is being
-    deleted is not moved any more."""
+    deleted is not moved any more. `mend` is how a gang with breaks goes on, `term` that of this leader."""
     if job.deleting:
         return None
-    situation = Situation(job, seen, now)
+    situation = Situation(job, seen, now, mend, term)
     for row, phases, condition, edit in TABLE:
         if job.status.phase in phases and condition(situation):
             return row, edit(situation)
@@ -420,6 +613,8 @@ def placed(job: Job, found: Found, term: str, roles_hash: str, now: int) -> Comm
         stopping=None,
         placeable_since=None,
         counts=(),
+        reservation=None,
+        repairs=0,
     )
 
 

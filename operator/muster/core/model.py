@@ -20,13 +20,14 @@ class Phase(Enum):
     PLACED = "Placed"
     STARTING = "Starting"
     RUNNING = "Running"
+    REPAIRING = "Repairing"
     STOPPING = "Stopping"
     SUSPENDED = "Suspended"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
 
 
-ACTIVE = frozenset({Phase.PLACED, Phase.STARTING, Phase.RUNNING})
+ACTIVE = frozenset({Phase.PLACED, Phase.STARTING, Phase.RUNNING, Phase.REPAIRING})
 """The phases with an attempt under way."""
 FINISHED = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 
@@ -111,9 +112,19 @@ class Stage(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerEnd:
+    """How one container of a failed pod ended; `message` is the end of its termination message."""
+
+    name: str
+    exit_code: int
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a pod failed. `refused`: by kubelet or a device plugin, before any container ran (OutOf*,
-    UnexpectedAdmissionError, ...). `disrupted`: the pod carries the condition DisruptionTarget or was evicted."""
+    UnexpectedAdmissionError, ...). `disrupted`: the pod carries the condition DisruptionTarget or was evicted. `ends`
+    and `conditions` (type, status) are what the rules of a failure policy look at."""
 
     exit_code: int | None = None
     signal: int | None = None
@@ -123,6 +134,8 @@ class Failure:
     finished_at: int | None = None
     refused: bool = False
     disrupted: bool = False
+    ends: tuple[ContainerEnd, ...] = ()
+    conditions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +218,14 @@ class Shape:
     preferred: str | None = None
 
 
+class OnFailure(Enum):
+    """How far an own failure of a role's pod reaches, after the rules."""
+
+    RESTART_JOB = "RestartJob"
+    RESTART_ROLE = "RestartRole"
+    IGNORE = "Ignore"
+
+
 @dataclass(frozen=True, slots=True)
 class RoleSpec:
     """One role of a job's spec. `template` is the hash of its pod template and launcher (together with the hash of the
@@ -218,6 +239,7 @@ class RoleSpec:
     required: str | None = None
     preferred: str | None = None
     segments: tuple[Segments, ...] = ()
+    on_failure: OnFailure = OnFailure.RESTART_JOB
 
 
 class SuccessWhen(Enum):
@@ -226,6 +248,41 @@ class SuccessWhen(Enum):
     ALL_PODS = "AllPods"
     ANY_POD = "AnyPod"
     FIRST_RANK = "FirstRank"
+
+
+class Restart(Enum):
+    """Which pods are made anew when a gang is restarted or repaired."""
+
+    GANG = "Gang"
+    FAILED_PODS = "FailedPods"
+
+
+class FailureAction(Enum):
+    """What a rule of the failure policy orders."""
+
+    FAIL_JOB = "FailJob"
+    RESTART = "Restart"
+    REPLACE_NODE = "ReplaceNode"
+    REQUEUE = "Requeue"
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRule:
+    """One rule of the failure policy; it matches a failed pod by the one of its three parts that is given.
+
+    `codes` with `operator` In | NotIn: the exit code of a container that failed (of `container`, or of any if that is
+    empty). `contains`: part of a container's termination message. `conditions`: (type, status), one of which the pod
+    carries.
+    """
+
+    action: FailureAction
+    counted: bool = True
+    """A Restart that counts against maxRestarts."""
+    container: str = ""
+    operator: str = ""
+    codes: tuple[int, ...] = ()
+    contains: str = ""
+    conditions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +312,17 @@ class Policy:
     """A container that cannot start (image, config) fails the start after this long."""
     prefer_wait: int
     """How long to wait for the preferred level, from when the gang first became placeable."""
+    restart: Restart = Restart.GANG
+    repairs: bool = True
+    """Replace what broke; if not, every disruption requeues."""
+    wait_for_repair: int = 0
+    """No replacement to be had: keep the healthy nodes reserved this long."""
+    replaces_unreachable: bool = True
+    """Pods on unreachable nodes are given up after `unreachable_after`; if not, muster waits for the node."""
+    quarantine: int = 3_600_000
+    """A node blamed twice by the job is avoided by it this long."""
+    rules: tuple[FailureRule, ...] = ()
+    """The first that matches a failed pod wins."""
 
 
 # --- Verdicts and placements ----------------------------------------------------------------------------------------
@@ -332,6 +400,21 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Repaired:
+    """A repair that the solver proposes: the whole gang's nodes as in Found, with the ranks (role, rank) whose node
+    changed. `how`: `domain` (every lost rank replaced within its own domains), `segment` (some segment moved as a
+    whole) or `gang` (placed anew)."""
+
+    nodes: tuple[tuple[str, ...], ...]
+    moved: tuple[tuple[int, int], ...]
+    objective: Objective
+    proven: bool
+    domains: tuple[tuple[str, int], ...]
+    least: tuple[tuple[str, int], ...]
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """A committed placement. `born[role][rank]` is the attempt in which that rank's pod was made."""
 
@@ -368,6 +451,26 @@ class Stopping:
     reason: str
     message: str
     by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """A node that the job blames: how often, when last (ms), and until when the job avoids it (None: not yet)."""
+
+    node: str
+    count: int
+    at: int
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The healthy nodes of a gang that waits for a replacement, kept for it until a time (ms): `nodes[role][rank]` as
+    last placed, `lost` the ranks (role, rank) whose node is not kept."""
+
+    nodes: tuple[tuple[str, ...], ...]
+    lost: tuple[tuple[int, int], ...]
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,6 +548,10 @@ class Committed:
     """Which hard constraint of the running gang today's labels break, in words; empty: none (S4)."""
     started: int | None = None
     finished: int | None = None
+    blamed: tuple[Blame, ...] = ()
+    reservation: Reservation | None = None
+    repairs: int = 0
+    """Repairs since all pods last ran."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
 
-from muster.core.eligibility import describe, unfit, untolerated
+from muster.core import breaks
+from muster.core.breaks import Break, Fault
 from muster.core.model import (
     ACTIVE,
     FINISHED,
+    FailureAction,
     Job,
-    Node,
+    OnFailure,
     Phase,
     Placement,
     Pod,
     RoleCount,
-    Shape,
     Stage,
     SuccessWhen,
 )
+from muster.core.stopped import NEVER, ghost_until, patience, stops_at
 from muster.core.world import SeenPod, World
 
 COUNT_INTERVAL = 1_000
@@ -50,7 +51,7 @@ class Seen:
     holding: int = 0
     """Pods of the job, of whatever attempt, that have not stopped (S3)."""
     stale: bool = False
-    """A pod of an earlier attempt is not terminal yet."""
+    """A pod that the committed placement has no place for has not stopped."""
     complete: bool = False
     """Every rank has its pod."""
     terminating: bool = False
@@ -59,11 +60,10 @@ class Seen:
     """S2's consistent view contains the attempt's claim."""
     void: str | None = None
     """Why the claim of a Placed gang does not hold any more."""
-    lost: list[str] = field(default_factory=list)
-    """Ranks that were disrupted, each with why."""
-    failed: list[str] = field(default_factory=list)
-    """Ranks that failed by the job's own fault, each with why."""
+    breaks: list[Break] = field(default_factory=list)
+    """What broke of an attempt that is under way."""
     failed_pods: list[Pod] = field(default_factory=list)
+    """Failed pods of this attempt, and of the one before while it is cleared away."""
     start_failure: tuple[str, str] | None = None
     """(reason, message) that ends a start."""
     all_ran: bool = False
@@ -79,30 +79,27 @@ class Seen:
     wake: int | None = None
     """The soonest time (ms) from now on at which more may follow without any change."""
 
+    @property
+    def lost(self) -> list[str]:
+        """Why ranks were disrupted, each in a sentence."""
+        return [b.why for b in self.breaks if b.fault is not Fault.OWN]
+
+    @property
+    def failed(self) -> list[str]:
+        """Why ranks failed by the job's own fault, each in a sentence."""
+        return [b.why for b in self.breaks if b.fault is Fault.OWN]
+
+    def ordered(self, action: FailureAction) -> list[Break]:
+        """What broke and a rule orders this for."""
+        return [b for b in self.breaks if b.action is action]
+
     def at(self, when: int, now: int) -> bool:
         """Whether this moment has come; if not, it is one to wake for."""
         if when <= now:
             return True
-        self.wake = when if self.wake is None else min(self.wake, when)
+        if when < NEVER:
+            self.wake = when if self.wake is None else min(self.wake, when)
         return False
-
-
-class _Claim:
-    """What is asked about a claim for pod after pod, found once."""
-
-    def __init__(self, world: World, job: Job) -> None:
-        self._world = world
-        self._job = job
-
-    @cached_property
-    def shape(self) -> Shape:
-        """The job's shape."""
-        return self._world.shape(self._job)
-
-    @cached_property
-    def overlaps(self) -> frozenset[str]:
-        """The nodes on which others took the room."""
-        return frozenset(self._world.inventory.overlaps(self._job.id))
 
 
 def observe(world: World, job: Job, now: int) -> Seen:
@@ -110,13 +107,15 @@ def observe(world: World, job: Job, now: int) -> Seen:
     status = job.status
     seen = Seen()
     pods = list(world.seen_pods_of(job.id))
-    seen.holding = sum(1 for s in pods if not _stopped(world, job, s, seen, now))
+    running = [s.pod for s in pods if not _stopped(world, job, s, seen, now)]
+    ghosts = [s.pod for s in world.ghosts_of(job.id) if not seen.at(ghost_until(world, job, s), now)]
+    seen.holding = len(running) + len(ghosts)
     placement = status.placement
     if placement is not None:
-        ranks = _by_rank(placement, pods)
+        ranks = by_rank(placement, pods)
         seen.pods = sum(len(nodes) for nodes in placement.nodes)
         current = {s.pod.id for role in ranks for s in role if s is not None}
-        seen.stale = any(not s.pod.terminal and s.pod.id not in current for s in pods)
+        seen.stale = bool(ghosts) or any(pod.id not in current for pod in running)
         seen.complete = all(s is not None for role in ranks for s in role)
         seen.terminating = any(s is not None and s.pod.terminating for role in ranks for s in role)
         seen.viewed = world.viewed(job.id, status.attempt)
@@ -125,22 +124,18 @@ def observe(world: World, job: Job, now: int) -> Seen:
             seen.counts = status.counts  # what was counted stays told when the pods are cleared away
         if status.phase in ACTIVE:
             _judge(world, job, placement, ranks, seen, now)
+        if status.phase is Phase.REPAIRING:
+            seen.failed_pods += [s.pod for s in pods if s.pod.stage is Stage.FAILED and s.pod.id not in current]
     _deadlines(world, job, pods, seen, now)
     return seen
 
 
 def _stopped(world: World, job: Job, s: SeenPod, seen: Seen, now: int) -> bool:
-    """Whether nothing of the pod runs any more. That the pod garbage collector called a pod failed says nothing about
-    its containers: on a machine that is out of reach they count as running for as long as those of any other pod."""
-    if not s.pod.terminal:
-        return False
-    node = world.nodes.get(s.pod.node) if s.pod.collected and s.pod.node is not None else None
-    if node is None or node.out_of_service or node.unready_since is None:
-        return True
-    return seen.at(s.since + job.policy.unreachable_after, now)
+    when = stops_at(world, job, s)
+    return when is not None and seen.at(when, now)
 
 
-def _by_rank(placement: Placement, pods: Iterable[SeenPod]) -> list[list[SeenPod | None]]:
+def by_rank(placement: Placement, pods: Iterable[SeenPod]) -> list[list[SeenPod | None]]:
     """The pod of each role and rank that was made for this placement."""
     ranks: list[list[SeenPod | None]] = [[None] * len(nodes) for nodes in placement.nodes]
     index = {name: i for i, name in enumerate(placement.roles)}
@@ -175,23 +170,37 @@ def _judge(
         for role, pods in enumerate(ranks):
             for rank, s in enumerate(pods):
                 if s is not None and s.pod.terminal:  # somebody took the gate off
-                    seen.start_failure = ("StartFailed", f"{_name(job, role, rank)} ended before the gang was started")
+                    ended = f"{breaks.name(job, role, rank)} ended before the gang was started"
+                    seen.start_failure = ("StartFailed", ended)
         return
+    if phase is Phase.REPAIRING and placement.roles_hash != world.roles_hash(job):
+        seen.void = "the pod defaults changed before the gang was repaired"
     seen.relabelled = _relabelled(world, job, placement)
-    claim = _Claim(world, job)
-    for role, pods in enumerate(ranks):
-        for rank, s in enumerate(pods):
-            _judge_rank(world, job, placement, role, rank, s, seen, now, claim)
-    if seen.failed and phase is Phase.STARTING:
-        seen.start_failure = ("StartFailed", seen.failed[0])
-    if phase is Phase.STARTING and seen.start_failure is None and not seen.lost:
-        seen.start_failure = _slow_start(job, ranks, seen, now)
+    found = breaks.find(world, job, placement, ranks, now)
+    if found.wake is not None:
+        seen.at(found.wake, now)
+    seen.breaks = found.breaks
+    seen.failed_pods = [*breaks.pods_of(found.breaks), *found.ignored]
+    seen.start_failure = seen.start_failure or found.trouble
+    if phase is Phase.STARTING:
+        new = [b.why for b in found.breaks if b.fault is Fault.OWN and _fresh(job, placement, b)]
+        if new:
+            seen.start_failure = ("StartFailed", new[0])
+        if seen.start_failure is None and not found.breaks:
+            seen.start_failure = _slow_start(job, ranks, seen, now)
+    ignored = {pod.id for pod in found.ignored}
     seen.all_ran = all(
-        s is not None and s.pod.stage in (Stage.RUNNING, Stage.SUCCEEDED) for role in ranks for s in role
+        s is not None and (s.pod.stage in (Stage.RUNNING, Stage.SUCCEEDED) or s.pod.id in ignored)
+        for role in ranks
+        for s in role
     )
     seen.succeeded, first = _success(job, ranks)
     if not seen.succeeded and first is not None and phase is Phase.RUNNING and not seen.failed:
         seen.finish_timeout = seen.at(first + job.policy.linger, now)
+
+
+def _fresh(job: Job, placement: Placement, broken: Break) -> bool:
+    return placement.born[broken.role][broken.rank] == job.status.attempt
 
 
 def _void(world: World, job: Job, placement: Placement) -> str | None:
@@ -221,88 +230,6 @@ def _relabelled(world: World, job: Job, placement: Placement) -> str:
     )
 
 
-def _judge_rank(
-    world: World,
-    job: Job,
-    placement: Placement,
-    role: int,
-    rank: int,
-    s: SeenPod | None,
-    seen: Seen,
-    now: int,
-    claim: _Claim,
-) -> None:
-    if s is not None and s.pod.stage is Stage.SUCCEEDED:
-        return
-    where = placement.nodes[role][rank]
-    if s is None:
-        seen.lost.append(f"the pod of {_name(job, role, rank)} on {where} was deleted")
-        return
-    pod = s.pod
-    node = world.nodes.get(where)
-    if pod.stage is Stage.FAILED:
-        seen.failed_pods.append(pod)
-        gone = _node_lost(node, job, seen, now)
-        failure = pod.failure
-        if gone is not None or (failure is not None and (failure.refused or failure.disrupted)):
-            why = gone or (f"{failure.reason}: {failure.message}" if failure else "")
-            seen.lost.append(f"{_name(job, role, rank)} on {where} was disrupted: {why.rstrip(': ')}")
-        else:
-            seen.failed.append(f"{_name(job, role, rank)} on {where} failed: {_how(pod)}")
-        return
-    if pod.terminating:
-        seen.lost.append(f"the pod of {_name(job, role, rank)} on {where} is being deleted")
-        return
-    if pod.node is None:
-        _judge_unbound(claim, job, role, rank, pod, node, seen)
-        return
-    gone = _node_lost(node, job, seen, now) or _evicted(node, claim, role)
-    if gone is not None:
-        seen.lost.append(f"{_name(job, role, rank)} lost its node {where}: {gone}")
-    elif job.status.phase is Phase.STARTING and pod.trouble is not None and pod.stage is not Stage.RUNNING:
-        reason, message = pod.trouble
-        if seen.at(s.since + job.policy.image_pull_after, now):
-            kind = "ImagePull" if "Image" in reason else "StartFailed"
-            seen.start_failure = (kind, f"{_name(job, role, rank)} on {where}: {reason}: {message}")
-
-
-def _judge_unbound(claim: _Claim, job: Job, role: int, rank: int, pod: Pod, node: Node | None, seen: Seen) -> None:
-    """A pod that left its gate and is not bound: on a node that no longer qualifies it never will be."""
-    where = pod.pinned or ""
-    cause = unfit(node, claim.shape.roles[role].filter)
-    if cause is not None:
-        seen.lost.append(f"{_name(job, role, rank)} cannot be bound: node {where}: {cause}")
-    elif pod.stage is Stage.UNBOUND and where in claim.overlaps:
-        seen.start_failure = (
-            "StartFailed",
-            f"others took the room of {_name(job, role, rank)} on {where} before it was bound",
-        )
-
-
-def _node_lost(node: Node | None, job: Job, seen: Seen, now: int) -> str | None:
-    """Why what runs on this node counts as lost. While starting an unready node is enough; a gang that runs gets the
-    time that a node may take to come back."""
-    if node is None:
-        return "the node was deleted"
-    if node.out_of_service:
-        return "the node is out of service"
-    if node.unready_since is not None:
-        if job.status.phase is Phase.STARTING:
-            return "the node is not ready"
-        if seen.at(node.unready_since + job.policy.unreachable_after, now):
-            return f"the node has not been ready for {job.policy.unreachable_after // 1000} s"
-    return None
-
-
-def _evicted(node: Node | None, claim: _Claim, role: int) -> str | None:
-    """A NoExecute taint that the role's pods do not tolerate, those of the node's own state apart."""
-    if node is None or not any(taint.effect == "NoExecute" for taint in node.taints):
-        return None
-    executing = replace(node, taints=tuple(t for t in node.taints if t.effect == "NoExecute"))
-    taint = untolerated(executing, claim.shape.roles[role].filter.tolerations)
-    return f"taint {describe(taint)}" if taint is not None else None
-
-
 def _slow_start(job: Job, ranks: list[list[SeenPod | None]], seen: Seen, now: int) -> tuple[str, str] | None:
     """Bind and start time-outs, measured from the last step that this process saw."""
     everyone = [s for role in ranks for s in role if s is not None]
@@ -327,19 +254,26 @@ def _slow_start(job: Job, ranks: list[list[SeenPod | None]], seen: Seen, now: in
 
 
 def _success(job: Job, ranks: list[list[SeenPod | None]]) -> tuple[bool, int | None]:
-    """Whether the success policy is met, and when the first of its pods succeeded."""
+    """Whether the success policy is met, and when the first of its pods succeeded. A pod whose failure is ignored is
+    not waited for, but never makes a success by itself."""
     wanted = job.policy.success_roles
-    roles = [pods for spec, pods in zip(job.roles, ranks, strict=True) if not wanted or spec.name in wanted]
-    done = [[s is not None and s.pod.stage is Stage.SUCCEEDED for s in pods] for pods in roles]
+    roles = [(spec, pods) for spec, pods in zip(job.roles, ranks, strict=True) if not wanted or spec.name in wanted]
+    done = [[s is not None and s.pod.stage is Stage.SUCCEEDED for s in pods] for _, pods in roles]
     times = [
         s.pod.finished_at if s.pod.finished_at is not None else s.since
-        for pods in roles
+        for _, pods in roles
         for s in pods
         if s is not None and s.pod.stage is Stage.SUCCEEDED
     ]
     match job.policy.success_when:
         case SuccessWhen.ALL_PODS:
-            met = all(all(pods) for pods in done)
+            over = [
+                spec.on_failure is OnFailure.IGNORE and s is not None and s.pod.stage is Stage.FAILED
+                for spec, pods in roles
+                for s in pods
+            ]
+            well = [one for pods in done for one in pods]
+            met = any(well) and all(a or b for a, b in zip(well, over, strict=True))
         case SuccessWhen.ANY_POD:
             met = any(any(pods) for pods in done)
         case SuccessWhen.FIRST_RANK:
@@ -353,7 +287,7 @@ def _deadlines(world: World, job: Job, pods: Iterable[SeenPod], seen: Seen, now:
     for s in pods:
         node = world.nodes.get(s.pod.node) if s.pod.node is not None and not s.pod.terminal else None
         if node is not None and node.unready_since is not None:
-            seen.at(node.unready_since + job.policy.unreachable_after, now)
+            seen.at(node.unready_since + patience(job), now)
     if status.phase is Phase.PENDING:
         for role in range(len(job.roles)):
             admission = world.admission(job.namespace, world.template_key(job, role))
@@ -365,27 +299,12 @@ def _deadlines(world: World, job: Job, pods: Iterable[SeenPod], seen: Seen, now:
         seen.at(status.finished + job.policy.ttl, now)
     if status.not_before is not None:
         seen.at(status.not_before, now)
+    if status.reservation is not None:
+        seen.at(status.reservation.until, now)
+    for blame in status.blamed:
+        if blame.until is not None and status.phase is Phase.PENDING:
+            seen.at(blame.until, now)
     # While pods are being made the next transition is near, and tells the counts itself.
-    if seen.counts != status.counts and status.phase not in (Phase.PENDING, Phase.PLACED):
+    if seen.counts != status.counts and status.phase not in (Phase.PENDING, Phase.PLACED, Phase.REPAIRING):
         often = status.phase is not Phase.STARTING and seen.pods <= MANY_PODS
         seen.count_due = seen.at(world.written_at(job.id) + (COUNT_INTERVAL if often else 5 * COUNT_INTERVAL), now)
-
-
-def _name(job: Job, role: int, rank: int) -> str:
-    return f"{job.roles[role].name} {rank}" if role < len(job.roles) else f"role {role} rank {rank}"
-
-
-def _how(pod: Pod) -> str:
-    failure = pod.failure
-    if failure is None:
-        return "no reason given"
-    words = []
-    if failure.exit_code is not None:
-        words.append(f"exit code {failure.exit_code}")
-    if failure.signal:
-        words.append(f"signal {failure.signal}")
-    if failure.reason and failure.reason != "Error":
-        words.append(failure.reason)
-    if failure.message:
-        words.append(failure.message.strip().splitlines()[-1][:200])
-    return ", ".join(words) or "no reason given"

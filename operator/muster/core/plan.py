@@ -7,13 +7,15 @@ the refusal, since room only shrinks during one plan.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from muster.core import lifecycle
 from muster.core.claims import load_of
 from muster.core.explain import sentence
 from muster.core.inventory import Inventory
 from muster.core.model import Committed, Found, Job, Phase, Plan, Reason, Rejected, Shape, Transition, Verdict
-from muster.core.observe import observe
-from muster.core.policy import queueing
+from muster.core.observe import Seen, observe
+from muster.core.policy import queueing, repair
 from muster.core.world import World
 
 REFUSED_COMMIT_AFTER = 30_000
@@ -32,6 +34,7 @@ def plan(world: World, now: int, *, everything: bool = False) -> Plan:
     looked_at = {job.id for job in world.jobs()} if everything else world.due(now)
     for uid in sorted(looked_at):
         planner.look(uid)
+    planner.repair()
     if everything or world.waiting_stale or planner.pending:
         planner.queue()
     return planner.plan()
@@ -48,6 +51,7 @@ class _Planner:
         self._wakes: dict[str, int | None] = {}
         self._errors: list[tuple[str, str]] = []
         self._kept = 0
+        self._broken: list[tuple[Job, Seen]] = []
         self.pending = False
         """A job on the agenda is waiting."""
 
@@ -61,16 +65,40 @@ class _Planner:
             return
         try:
             seen = observe(self._world, job, self._now)
-            stepped = lifecycle.step(job, seen, self._now)
+            if seen.breaks or seen.finish_timeout:
+                self._broken.append((job, seen))  # the solver is asked, in the order of the queue
+                return
+            self._step(job, seen, None)
         except Exception as error:  # a defect of ours must not stop the other jobs
             self._fail(uid, error)
-            return
-        self._wakes[uid] = seen.wake
+
+    def repair(self) -> None:
+        """Put the table to the gangs that are broken, those first that stand first in the queue; what one of them takes
+        for its repair the next cannot have."""
+        for job, seen in sorted(self._broken, key=lambda item: queueing.order(self._world, item[0])):
+            try:
+                mended = repair.mend(self._world, self._room, job, seen, self._now)
+                if self._step(job, seen, mended) and isinstance(mended, lifecycle.Mend) and mended.found is not None:
+                    requests = [role.requests for role in self._world.shape(job).roles]
+                    self._room.claim(job.id, load_of(mended.nodes, requests))
+            except Exception as error:  # as above
+                self._fail(job.id, error)
+
+    def _step(self, job: Job, seen: Seen, mended: lifecycle.Mend | Verdict | lifecycle.Hold | None) -> bool:
+        """Put the table to one job; says whether it moves."""
+        self._wakes[job.id] = seen.wake
+        stepped = lifecycle.step(job, seen, self._now, mended, self._world.term or "")
         if stepped is not None:
             row, status = stepped
-            self._transitions.append(Transition(uid, job.rv, row.value, status))
+            self._transitions.append(Transition(job.id, job.rv, row.value, status))
         elif job.status.phase is Phase.PENDING and not job.deleting:
             self.pending = True
+        return stepped is not None
+
+    @cached_property
+    def _room(self) -> Inventory:
+        """The inventory in which what is decided takes its room."""
+        return self._world.inventory.fork()
 
     def _barred(self, uid: str) -> bool:
         """The API server refused the last decision about this job; the next one waits a while."""
@@ -105,7 +133,7 @@ class _Planner:
             and not self._barred(job.id)
         ]
         waiting.sort(key=lambda job: queueing.order(world, job))
-        inventory = world.inventory.fork()
+        inventory = self._room
         quotas = queueing.QuotaBook(world)
         blind = queueing.unknown_claims(world)
         refused: dict[Shape, Verdict] = {}
@@ -126,9 +154,13 @@ class _Planner:
                 if asking:  # room that those before it will have in a moment is not free for this one
                     self._keep_room(inventory, asking)
                     asking = []
-                answer: Found | Verdict = refused.get(shape) or world.solver.place(inventory, shape)
+                answer = repair.back(world, inventory, job, shape, now)
+                if answer is None:
+                    narrowed = repair.avoiding(shape, repair.quarantined(job, now))
+                    answer = refused.get(narrowed) or world.solver.place(inventory, narrowed)
+                    if isinstance(answer, Verdict):
+                        refused[narrowed] = answer
                 if isinstance(answer, Verdict):
-                    refused[shape] = answer
                     self._wait(job, answer)
                 elif queueing.prefers_to_wait(job, answer, now):
                     self._prefer(job, answer)

@@ -33,6 +33,7 @@ from muster.core.model import (
     Record,
     Refused,
     Rejected,
+    Reservation,
     RoleShape,
     Shape,
     Stage,
@@ -97,6 +98,8 @@ class World:
         self._jobs: dict[str, _Entry] = {}
         self._pods: dict[str, SeenPod] = {}
         self._pods_by_job: dict[str, dict[str, SeenPod]] = {}
+        self._ghosts: dict[str, dict[str, SeenPod]] = {}
+        """By job the pods that vanished from the API while their machine did not answer; `since` is when they did."""
         self._children: dict[str, Child] = {}
         self._quotas: dict[str, dict[str, Quota]] = {}
         self._admissions: dict[tuple[str, str], Admission] = {}
@@ -164,6 +167,11 @@ class World:
     def seen_pods_of(self, uid: str) -> Iterable[SeenPod]:
         """The same with the time of each one's last change of stage."""
         return self._pods_by_job.get(uid, {}).values()
+
+    def ghosts_of(self, uid: str) -> Iterable[SeenPod]:
+        """Pods of this job that were taken out of the API while their machine did not answer, with when that was: what
+        they started may still run (`stopped.ghost_until`)."""
+        return self._ghosts.get(uid, {}).values()
 
     def pods_without_job(self) -> Iterator[SeenPod]:
         """Pods that name a job as owner which is not here."""
@@ -311,7 +319,7 @@ class World:
             case Upsert(record, at):
                 self._upsert(record, at)
             case Gone(kind, id_, at):
-                self._gone(kind, id_)
+                self._gone(kind, id_, at)
             case Synced(kind):
                 self._synced.add(kind)
                 if self.ready:
@@ -380,6 +388,8 @@ class World:
                 self.inventory.put_node(record)
                 if known is None or replace(known, rv=0) != replace(record, rv=0):
                     self._touch_node(record.name)
+                    if record.unready_since is None or record.out_of_service:
+                        self._forget_ghosts(record.name)
                 if known is None or known.labels != record.labels:
                     self._relabelled = True
             case TopologySpec():
@@ -423,6 +433,28 @@ class World:
         held = None if known is None else (known.pod.node or known.pod.pinned, known.pod.requests)
         if where is not None and held != (where, pod.requests):
             self._touch_node(where, but=pod.job)
+
+    def _remember(self, pod: Pod, at: int) -> None:
+        """A pod that vanished on a machine that does not answer may go on running; one that was given up because its
+        machine had been silent for long enough is not waited for again."""
+        node = self.nodes.get(pod.node or "")
+        if pod.job is None or pod.terminal or node is None or node.out_of_service or node.unready_since is None:
+            return
+        owner = self.acknowledged(pod.job)
+        if isinstance(owner, Job):
+            policy = owner.policy
+            if policy.replaces_unreachable and at >= node.unready_since + policy.unreachable_after:
+                return
+        self._ghosts.setdefault(pod.job, {})[pod.id] = SeenPod(pod, at)
+
+    def _forget_ghosts(self, node: str) -> None:
+        """The machine answers again, or is off by the administrator's word."""
+        for uid, ghosts in list(self._ghosts.items()):
+            for id_ in [id_ for id_, s in ghosts.items() if s.pod.node == node]:
+                del ghosts[id_]
+                self.agenda.touch(uid)
+            if not ghosts:
+                del self._ghosts[uid]
 
     def _forget_owner(self, pod: Pod) -> None:
         if pod.job is None:
@@ -471,11 +503,12 @@ class World:
         compare-and-set fail."""
         return job.rv > assumed.base_rv
 
-    def _gone(self, kind: Kind, id_: str) -> None:
+    def _gone(self, kind: Kind, id_: str, at: int) -> None:
         match kind:
             case Kind.POD:
                 known = self._pods.pop(id_, None)
                 if known is not None:
+                    self._remember(known.pod, at)
                     self._forget_owner(known.pod)
                     self.inventory.free(id_)
             case Kind.JOB:
@@ -483,6 +516,7 @@ class World:
                     self._reclaim(id_)
                     self._refusals.pop(id_, None)
                     self._by_labels.pop(id_, None)
+                    self._ghosts.pop(id_, None)
                     self._viewed = {v for v in self._viewed if v[0] != id_}
                     self.agenda.forget(id_)
                     self.verdict_counter += 1
@@ -491,6 +525,7 @@ class World:
                     del self.nodes[node.name]
                     self.inventory.drop_node(node.name)
                     self._touch_node(node.name)
+                    self._forget_ghosts(node.name)
                     self._relabelled = True
             case Kind.TOPOLOGY:
                 if self.topology.uid == id_:
@@ -526,7 +561,8 @@ class World:
             statuses = [entry.record.status] + ([entry.assumed.status] if entry.assumed else [])
             if entry.record.deleting and all(s.pod.terminal for s in self.seen_pods_of(uid)):
                 statuses = []  # its claim ended with its last pod, whatever finalizer keeps the object
-            placements = [s.placement for s in statuses if s.live and s.placement is not None]
+            placements = [s.placement.nodes for s in statuses if s.live and s.placement is not None]
+            placements += [_kept(s.reservation) for s in statuses if s.reservation is not None]
             requests = [role.requests for role in self.shape(entry.record).roles] if placements else []
         for node in self._claims.put(uid, placements, requests):
             self._touch_node(node, but=uid)
@@ -544,6 +580,9 @@ class World:
         changes += [Upsert(a, 0) for a in self._admissions.values()]
         changes += [Upsert(entry.record, entry.since) for entry in self._jobs.values()]
         changes += [Upsert(seen.pod, seen.since) for seen in self._pods.values()]
+        for ghosts in self._ghosts.values():
+            for seen in ghosts.values():
+                changes += [Upsert(seen.pod, seen.since), Gone(Kind.POD, seen.pod.id, seen.since)]
         changes += [Upsert(child, 0) for child in self._children.values()]
         changes += list(self._refusals.values())
         changes += [Synced(kind) for kind in Kind if kind in self._synced]
@@ -572,6 +611,7 @@ class World:
             self.term,
             {uid: (e.record, e.since, e.assumed) for uid, e in self._jobs.items()},
             dict(self._pods),
+            {uid: dict(ghosts) for uid, ghosts in self._ghosts.items()},
             dict(self._children),
             dict(self._admissions),
             dict(self._refusals),
@@ -581,6 +621,15 @@ class World:
             self._relabelled,
             self._planned_capacity,
         )
+
+
+def _kept(reservation: Reservation) -> tuple[tuple[str, ...], ...]:
+    """The nodes that are kept, role by role, without those of lost ranks."""
+    lost = frozenset(reservation.lost)
+    return tuple(
+        tuple(node for rank, node in enumerate(nodes) if (role, rank) not in lost)
+        for role, nodes in enumerate(reservation.nodes)
+    )
 
 
 def _matters_to_the_waiting(old: Job | Rejected, new: Job | Rejected) -> bool:

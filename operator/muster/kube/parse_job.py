@@ -9,12 +9,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from muster.api.failurepolicy import FailurePolicy, OnPodCondition, Unreachable
 from muster.api.trainingjob import MAX_PODS, Backoff, PodRetention, SuccessPolicy, TrainingJobSpec
-from muster.core.model import ACTIVE, Committed, Job, Policy, Rejected, RoleSpec, Segments, SuccessWhen
+from muster.core.model import (
+    ACTIVE,
+    Committed,
+    FailureAction,
+    FailureRule,
+    Job,
+    OnFailure,
+    Policy,
+    Rejected,
+    Restart,
+    RoleSpec,
+    Segments,
+    SuccessWhen,
+)
 from muster.kube.parse_meta import Meta, millis, version
 from muster.kube.parse_status import committed_from
 from muster.kube.parse_values import canonical_hash
@@ -34,15 +48,8 @@ GITOPS_LABEL = "app.kubernetes.io/instance"
 """Argo CD's tracking label by default before 3.0. Helm sets it too; keeping a finished job too long is the lesser evil,
 since deleting one that is tracked makes the next sync run it again."""
 
-# Not in the API yet (spec.failurePolicy); api.md's defaults hold until then, in counts and ms.
-_FAILURE_DEFAULTS = {
-    "max_restarts": 10,
-    "reset_after": 3_600_000,
-    "max_disruptions": 1000,
-    "failure_grace": 15_000,
-    "unreachable_after": 60_000,
-    "image_pull_after": 300_000,
-}
+IMAGE_PULL_AFTER = 300_000
+"""A container that cannot start (image, config) fails the start after this long (ms)."""
 
 
 class _Required(msgspec.Struct):
@@ -93,11 +100,12 @@ class _Rendered(msgspec.Struct):
     metadata: _RenderedMetadata | None = None
 
 
-class _Role(msgspec.Struct):
+class _Role(msgspec.Struct, rename="camel"):
     name: str
     replicas: Positive
     template: _Template
     topology: _Topology | None = None
+    on_failure: OnFailure = OnFailure.RESTART_JOB
 
 
 class _Success(msgspec.Struct, rename="camel"):
@@ -116,6 +124,48 @@ class _Retention(msgspec.Struct, rename="camel"):
     pods_per_attempt: Count = PodRetention().pods_per_attempt
 
 
+class _ExitCodes(msgspec.Struct, rename="camel"):
+    operator: Literal["In", "NotIn"]
+    values: list[int]
+    container_name: str | None = None
+
+
+class _Message(msgspec.Struct, rename="camel"):
+    contains: str
+    container_name: str | None = None
+
+
+class _PodCondition(msgspec.Struct):
+    type: str
+    status: str = OnPodCondition(type="-").status
+
+
+class _Rule(msgspec.Struct, rename="camel"):
+    action: FailureAction
+    counted: bool = True
+    on_exit_codes: _ExitCodes | None = None
+    on_termination_message: _Message | None = None
+    on_pod_conditions: list[_PodCondition] | None = None
+
+
+class _Unreachable(msgspec.Struct, rename="camel"):
+    action: Literal["Replace", "Wait"] = Unreachable().action
+    after_seconds: Count = Unreachable().after_seconds
+
+
+class _Failure(msgspec.Struct, rename="camel"):
+    restart: Restart = Restart(FailurePolicy().restart)
+    node_failure: Literal["Repair", "Requeue"] = FailurePolicy().node_failure
+    wait_for_repair_seconds: Count = FailurePolicy().wait_for_repair_seconds
+    max_restarts: Count = FailurePolicy().max_restarts
+    reset_after_seconds: Count = FailurePolicy().reset_after_seconds
+    max_disruptions: Count = FailurePolicy().max_disruptions
+    failure_grace_seconds: Count = FailurePolicy().failure_grace_seconds
+    rules: list[_Rule] | None = None
+    unreachable: _Unreachable | None = None
+    quarantine_seconds: Count = FailurePolicy().quarantine_seconds
+
+
 class _Spec(msgspec.Struct, rename="camel"):
     roles: list[_Role]
     suspend: bool = False
@@ -129,6 +179,7 @@ class _Spec(msgspec.Struct, rename="camel"):
     active_deadline_seconds: Count | None = None
     ttl_seconds_after_finished: Count | None = None
     pod_retention: _Retention | None = None
+    failure_policy: _Failure | None = None
 
 
 class _Metadata(Meta):
@@ -266,6 +317,7 @@ def _role(index: int, role: _Role, template: str) -> RoleSpec:
             _segments(f"{path}.topology.segments[{i}]", segment, role.replicas)
             for i, segment in enumerate(topology.segments or ())
         ),
+        on_failure=role.on_failure,
     )
 
 
@@ -287,6 +339,8 @@ def _policy(spec: _Spec, prefer_wait: int) -> Policy:
     success = spec.success_policy or _Success()
     backoff = spec.backoff or _Backoff()
     retention = spec.pod_retention or _Retention()
+    failure = spec.failure_policy or _Failure()
+    unreachable = failure.unreachable or _Unreachable()
     deadline, ttl = spec.active_deadline_seconds, spec.ttl_seconds_after_finished
     return Policy(
         success_roles=tuple(success.roles or ()),
@@ -301,7 +355,32 @@ def _policy(spec: _Spec, prefer_wait: int) -> Policy:
         retain_attempts=retention.failed_attempts,
         retain_pods=retention.pods_per_attempt,
         prefer_wait=prefer_wait * 1000,
-        **_FAILURE_DEFAULTS,
+        max_restarts=failure.max_restarts,
+        reset_after=failure.reset_after_seconds * 1000,
+        max_disruptions=failure.max_disruptions,
+        failure_grace=failure.failure_grace_seconds * 1000,
+        unreachable_after=unreachable.after_seconds * 1000,
+        image_pull_after=IMAGE_PULL_AFTER,
+        restart=failure.restart,
+        repairs=failure.node_failure == "Repair",
+        wait_for_repair=failure.wait_for_repair_seconds * 1000,
+        replaces_unreachable=unreachable.action == "Replace",
+        quarantine=failure.quarantine_seconds * 1000,
+        rules=tuple(_rule(rule) for rule in failure.rules or ()),
+    )
+
+
+def _rule(rule: _Rule) -> FailureRule:
+    codes, message, conditions = rule.on_exit_codes, rule.on_termination_message, rule.on_pod_conditions
+    container = (codes.container_name if codes else message.container_name if message else None) or ""
+    return FailureRule(
+        action=rule.action,
+        counted=rule.counted,
+        container=container,
+        operator=codes.operator if codes else "",
+        codes=tuple(codes.values) if codes else (),
+        contains=message.contains if message else "",
+        conditions=tuple((c.type, c.status) for c in conditions or ()),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from muster.core.model import Admission, Failure, Pod, Stage
+from muster.core.model import Admission, ContainerEnd, Failure, Pod, Stage
 from muster.kube.parse_meta import Meta, Slim, millis, version
 from muster.kube.quantity import Written
 from muster.kube.requests import (
@@ -243,12 +243,12 @@ def _statuses(status: _Status) -> Iterator[_ContainerStatus]:
 def _failure(status: _Status, conditions: dict[str, _Condition]) -> Failure:
     """The container that failed first, and what kubelet and the control plane say of the pod."""
     failed: _Terminated | None = None
-    ran = False
+    ends: list[ContainerEnd] = []
     for each in _statuses(status):
         end = each.state.terminated if each.state is not None else None
         if end is None:
             continue
-        ran = True
+        ends.append(ContainerEnd(each.name, end.exit_code, (end.message or "")[-LONGEST_MESSAGE:]))
         earlier = failed is None or (millis(end.finished_at) or 0) < (millis(failed.finished_at) or 0)
         if end.exit_code != 0 and earlier:
             failed = end
@@ -260,8 +260,10 @@ def _failure(status: _Status, conditions: dict[str, _Condition]) -> Failure:
         reason=reason or (failed.reason if failed is not None else None) or "",
         message=words[-LONGEST_MESSAGE:],
         finished_at=millis(failed.finished_at) if failed is not None else None,
-        refused=not ran and (reason in REFUSALS or reason.startswith("OutOf")),
+        refused=not ends and (reason in REFUSALS or reason.startswith("OutOf")),
         disrupted=reason == "Evicted" or _true(conditions, "DisruptionTarget"),
+        ends=tuple(ends),
+        conditions=tuple(sorted((c.type, c.status) for c in conditions.values())),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from muster.core.model import (
+    Blame,
     Committed,
     LastFailure,
     Objective,
@@ -16,6 +17,7 @@ from muster.core.model import (
     Placement,
     RankFailure,
     Reason,
+    Reservation,
     RoleCount,
     StartFailures,
     Stopping,
@@ -56,6 +58,9 @@ def committed_from(status: Any) -> Committed:
         counts=tuple(_count(mapping(role)) for role in items(s.get("roles"))),
         started=time(s.get("startTime")),
         finished=time(s.get("completionTime")),
+        blamed=tuple(_blame(mapping(entry)) for entry in items(s.get("blamed"))),
+        reservation=_reservation(s.get("reservation")),
+        repairs=integer(s.get("repairs")),
     )
 
 
@@ -145,6 +150,27 @@ def _waiting(value: Any) -> Waiting | None:
     )
     verdict = Verdict(reason, tuple(numbers), exclusions)
     return Waiting(verdict, text(w.get("message")), time(w.get("since")) or 0)
+
+
+def _blame(entry: Any) -> Blame:
+    return Blame(
+        text(entry.get("node")), integer(entry.get("count")), time(entry.get("time")) or 0, time(entry.get("until"))
+    )
+
+
+def _reservation(value: Any) -> Reservation | None:
+    """What is kept; None if any part of it cannot be read: then nothing is."""
+    kept = mapping(value)
+    until = time(kept.get("until"))
+    nodes: list[tuple[str, ...]] = []
+    lost: list[tuple[int, int]] = []
+    for role, entry in enumerate(map(mapping, items(kept.get("roles")))):
+        expanded = expand(text(entry.get("nodes")))
+        if isinstance(expanded, Malformed):
+            return None
+        nodes.append(expanded)
+        lost += [(role, integer(rank)) for rank in items(entry.get("lost"))]
+    return Reservation(tuple(nodes), tuple(lost), until) if until is not None and nodes else None
 
 
 def _last_failure(value: Any) -> LastFailure | None:

@@ -15,6 +15,7 @@ import msgspec
 
 from muster.core.model import (
     ACTIVE,
+    Blame,
     Committed,
     Job,
     LastFailure,
@@ -94,6 +95,12 @@ def status_of(job: Job | Rejected, committed: Committed, now: int, warnings: Seq
             status["stopping"]["by"] = c.stopping.by
     if c.last_failure is not None:
         status["lastFailure"] = _last_failure(c.last_failure)
+    if c.blamed:
+        status["blamed"] = [_blame(blame) for blame in c.blamed]
+    if c.reservation is not None:
+        status["reservation"] = _reservation(c)
+    if c.repairs:
+        status["repairs"] = c.repairs
     f = c.start_failures
     if f.count or f.same or f.message or f.reason:
         status["startFailures"] = {
@@ -175,6 +182,25 @@ def _last_failure(failure: LastFailure) -> dict[str, Any]:
         "reason": failure.reason,
         "message": clipped(failure.message),
         "failures": [_rank_failure(one) for one in failure.failures],
+    }
+
+
+def _blame(blame: Blame) -> dict[str, Any]:
+    written: dict[str, Any] = {"node": blame.node, "count": blame.count, "time": instant(blame.at)}
+    if blame.until is not None:
+        written["until"] = instant(blame.until)
+    return written
+
+
+def _reservation(c: Committed) -> dict[str, Any]:
+    kept = c.reservation
+    assert kept is not None
+    return {
+        "until": instant(kept.until),
+        "roles": [
+            {"nodes": compress(nodes), "lost": [rank for mine, rank in kept.lost if mine == role]}
+            for role, nodes in enumerate(kept.nodes)
+        ],
     }
 
 

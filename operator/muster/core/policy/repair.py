@@ -1,0 +1,142 @@
+"""What a broken gang does next: which ranks are made anew, which of them move, and where to.
+
+First the rules of its failure policy and its roles' `onFailure`, then what is broken. Where nodes broke the solver
+finds the cheapest repair that keeps every hard constraint; what did not break keeps its node and its rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from muster.core.breaks import Claim, Fault
+from muster.core.inventory import Inventory
+from muster.core.lifecycle import Hold, Mend, Rank
+from muster.core.model import (
+    FailureAction,
+    Filter,
+    Found,
+    Job,
+    OnFailure,
+    Placement,
+    Requirement,
+    Restart,
+    Shape,
+    Verdict,
+)
+from muster.core.observe import Seen
+from muster.core.world import World
+
+MOST_REPAIRS = 5
+"""Repairs one after the other without all pods running; then the gang goes back to the queue, with its pause."""
+
+
+def mend(world: World, inventory: Inventory, job: Job, seen: Seen, now: int) -> Mend | Verdict | Hold | None:
+    """How this gang goes on where it is; the solver's verdict where it cannot, None where it is not to (its policy, a
+    rule, too many repairs). `inventory` is not changed."""
+    placement = job.status.placement
+    if placement is None or not _repairable(world, job, placement, seen):
+        return None
+    if any(world.admission(job.namespace, world.template_key(job, i)) is None for i in range(len(job.roles))):
+        return Hold()
+    renewed = _renewed(job, placement, seen)
+    lost = {(b.role, b.rank) for b in seen.breaks if b.fault is Fault.NODE}
+    claim = Claim(world, job)
+    for role, rank in renewed - lost:
+        where = placement.nodes[role][rank]
+        if claim.unfit(world.nodes.get(where), role) is not None or where in claim.overlaps:
+            lost.add((role, rank))
+    if not lost:
+        return Mend(placement.nodes, frozenset(renewed), (), _whole(placement, renewed), None)
+    here = without(world, inventory, job)
+    shape = avoiding(
+        world.shape(job), [*(b.node for b in seen.breaks if b.fault is Fault.NODE), *quarantined(job, now)]
+    )
+    found = world.solver.repair(here, shape, placement.nodes, frozenset(lost))
+    if isinstance(found, Verdict):
+        return found
+    renewed |= set(found.moved)
+    return Mend(found.nodes, frozenset(renewed), found.moved, _whole(placement, renewed), found)
+
+
+def _repairable(world: World, job: Job, placement: Placement, seen: Seen) -> bool:
+    if seen.ordered(FailureAction.REQUEUE) or job.status.repairs >= MOST_REPAIRS:
+        return False
+    if any(b.fault is not Fault.OWN for b in seen.breaks) and not job.policy.repairs:
+        return False
+    # Pods are rendered only from what the commit recorded: new pod defaults come with the next attempt from the queue.
+    return placement.roles_hash == world.roles_hash(job)
+
+
+def _renewed(job: Job, placement: Placement, seen: Seen) -> set[Rank]:
+    """The ranks whose pods are made anew: by the policy all or what broke, by `onFailure` the role of what failed. A
+    process that may still run on a silent machine must not meet the new one: then all are."""
+    everyone = {(role, rank) for role, nodes in enumerate(placement.nodes) for rank in range(len(nodes))}
+    broken = {(b.role, b.rank) for b in seen.breaks}
+    if any(b.silent for b in seen.breaks) or seen.finish_timeout:
+        return everyone
+    reach = set(broken)
+    for b in seen.breaks:
+        if b.fault is not Fault.OWN or job.roles[b.role].on_failure is not OnFailure.RESTART_ROLE:
+            if job.policy.restart is Restart.GANG:
+                return everyone
+        else:
+            reach |= {(b.role, rank) for rank in range(len(placement.nodes[b.role]))}
+    return reach
+
+
+def _whole(placement: Placement, renewed: Iterable[Rank]) -> bool:
+    return len(frozenset(renewed)) == sum(len(nodes) for nodes in placement.nodes)
+
+
+def without(world: World, inventory: Inventory, job: Job) -> Inventory:
+    """A fork in which this job holds nothing."""
+    here = inventory.fork()
+    here.release(job.id)
+    for pod in world.pods_of(job.id):
+        here.free(pod.id)
+    return here
+
+
+def avoiding(shape: Shape, nodes: Iterable[str]) -> Shape:
+    """The shape with these nodes ruled out for every role."""
+    names = tuple(sorted(set(nodes)))
+    if not names:
+        return shape
+    term = (Requirement("metadata.name", "NotIn", names),)
+
+    def narrowed(wanted: Filter) -> Filter:
+        return replace(wanted, affinity=(*wanted.affinity, (term,)))
+
+    return replace(shape, roles=tuple(replace(role, filter=narrowed(role.filter)) for role in shape.roles))
+
+
+def back(world: World, inventory: Inventory, job: Job, shape: Shape, now: int) -> Found | Verdict | None:
+    """A gang that waits for a replacement with its healthy nodes kept: where it goes on, or why not yet. None for a
+    job that keeps nothing."""
+    kept = job.status.reservation
+    if kept is None:
+        return None
+    here = without(world, inventory, job)
+    shape = avoiding(shape, quarantined(job, now))
+    if [len(nodes) for nodes in kept.nodes] != [role.count for role in shape.roles]:
+        return world.solver.place(here, shape)  # it was changed meanwhile
+    claim = Claim(world, job)
+    lost = {
+        (role, rank)
+        for role, nodes in enumerate(kept.nodes)
+        for rank, node in enumerate(nodes)
+        if (role, rank) in kept.lost or claim.unfit(world.nodes.get(node), role) is not None
+    }
+    if not lost:
+        return world.solver.place(here, shape)
+    found = world.solver.repair(here, shape, kept.nodes, frozenset(lost))
+    if isinstance(found, Verdict):
+        return found
+    liked = found.objective.preferred
+    return Found(found.nodes, found.objective, found.proven, found.domains, found.least, liked)
+
+
+def quarantined(job: Job, now: int) -> list[str]:
+    """The nodes that the job avoids now because it has blamed them twice."""
+    return [blame.node for blame in job.status.blamed if blame.until is not None and blame.until > now]
