@@ -113,6 +113,7 @@ LLM = job("llm", role(count=2))
 ON = committed(LLM, Phase.PLACED, [("a", "b")], attempt=3).status
 STOPPED = replace(ON, phase=Phase.STOPPING, stopping=Stopping("OwnFailure", "worker 1 failed: exit code 3"))
 FAILED = replace(ON, phase=Phase.FAILED, last_failure=LastFailure(START, "MaxRestarts", "failed 11 times in a row"))
+MENDED = replace(ON, phase=Phase.REPAIRING, attempt=4, placement=placement(LLM, [("a", "c")], attempt=4))
 WAITING = Waiting(Verdict(Reason.FRAGMENTED), "not in the required shape", START)
 
 SAID: dict[Row, tuple[Committed, Announcement | None]] = {
@@ -148,6 +149,28 @@ SAID: dict[Row, tuple[Committed, Announcement | None]] = {
         Committed(waiting=WAITING),
         Announcement("Fragmented", "not in the required shape", warning=True),
     ),
+    Row.FAIL_JOB: (FAILED, Announcement("Failed", "failed 11 times in a row", warning=True)),
+    Row.RESERVATION_ENDED: (
+        Committed(),
+        Announcement("ReservationEnded", "no replacement came in time; the healthy nodes are given up"),
+    ),
+    Row.REPAIR: (
+        replace(MENDED, last_failure=LastFailure(START, "Disrupted", "worker 1 lost its node b")),
+        Announcement(
+            "Repairing",
+            "attempt 4: 2 of 2 pods are made anew, 1 of 2 ranks keep their nodes (worker 1: b -> c); "
+            "worker 1 lost its node b",
+            warning=True,
+        ),
+    ),
+    Row.RESTART: (
+        replace(MENDED, placement=placement(LLM, [("a", "b")], attempt=4), last_failure=FAILED.last_failure),
+        Announcement(
+            "Restarting",
+            "attempt 4: 2 of 2 pods are made anew, 2 of 2 ranks keep their nodes; failed 11 times in a row",
+            warning=True,
+        ),
+    ),
     **{
         row: (STOPPED, Announcement("OwnFailure", "attempt 3 is ended: worker 1 failed: exit code 3", warning=True))
         for row in (Row.VOID, Row.START_FAILED, Row.LOST, Row.OWN_FAILURE)
@@ -162,7 +185,7 @@ def test_every_row_is_announced_or_kept_quiet_here() -> None:
 @pytest.mark.parametrize("row", list(Row), ids=lambda row: row.value)
 def test_a_row_is_announced_in_these_words(row: Row) -> None:
     status, said = SAID[row]
-    assert announce(LLM, Transition(LLM.id, 1, row.value, status)) == said
+    assert announce(replace(LLM, status=ON), Transition(LLM.id, 1, row.value, status)) == said
 
 
 def test_the_same_reason_to_wait_is_announced_once() -> None:

@@ -21,7 +21,8 @@ from tests.support.builders import (
     topology,
 )
 
-from muster.core.lifecycle import Row, backoff, jitter, last_failure, placed, step, waits, whole_seconds
+from muster.core.breaks import Break, Fault
+from muster.core.lifecycle import Hold, Mend, Row, backoff, jitter, last_failure, placed, step, waits, whole_seconds
 from muster.core.model import (
     FINISHED,
     Committed,
@@ -45,8 +46,16 @@ LLM = job("llm", role(count=2))
 ON = [("a", "b")]
 
 
-def taken(of: Job, seen: Seen, now: int = START) -> tuple[Row, Committed]:
-    stepped = step(of, seen, now)
+LOST = Break(0, 0, "a", Fault.NODE, "worker 0 lost its node a: the node was deleted")
+FAILED = Break(0, 1, "b", Fault.OWN, "worker 1 on b failed: exit code 1")
+
+
+AGAIN = Mend((("a", "b"),), frozenset({(0, 0), (0, 1)}), (), True, None)
+"""Everything is made anew where it was."""
+
+
+def taken(of: Job, seen: Seen, now: int = START, mend: Mend | Verdict | Hold | None = None) -> tuple[Row, Committed]:
+    stepped = step(of, seen, now, mend, "7")
     assert stepped is not None
     return stepped
 
@@ -70,13 +79,13 @@ def test_jitter_differs_by_job_and_attempt_and_never_by_time() -> None:
 def test_a_job_that_is_being_deleted_is_not_moved_any_more() -> None:
     for phase in Phase:
         of = replace(committed(LLM, phase, ON), suspend=True, deleting=True)
-        assert step(of, Seen(succeeded=True, void="x", lost=["x"], failed=["x"]), START) is None
+        assert step(of, Seen(succeeded=True, void="x", breaks=[LOST, FAILED]), START) is None
 
 
 @pytest.mark.parametrize("phase", sorted(FINISHED, key=lambda phase: phase.value))
 def test_finished_is_final_whatever_is_seen(phase: Phase) -> None:
     of = replace(committed(LLM, phase, ON), suspend=True)
-    storm = Seen(holding=1, succeeded=True, void="x", lost=["x"], failed=["x"], start_failure=("x", "y"), all_ran=True)
+    storm = Seen(holding=1, succeeded=True, void="x", breaks=[LOST, FAILED], start_failure=("x", "y"), all_ran=True)
     assert step(of, storm, START + 10**9) is None
     row, status = taken(of, replace(storm, holding=0))
     assert (row, status.phase, status.live) == (Row.RELEASED, phase, False)
@@ -84,23 +93,23 @@ def test_finished_is_final_whatever_is_seen(phase: Phase) -> None:
 
 def test_success_comes_before_suspension_failure_and_loss() -> None:
     of = replace(committed(LLM, Phase.RUNNING, ON), suspend=True)
-    assert taken(of, Seen(succeeded=True, lost=["x"], failed=["x"]))[0] is Row.SUCCEEDED
+    assert taken(of, Seen(succeeded=True, breaks=[LOST, FAILED]))[0] is Row.SUCCEEDED
 
 
 def test_a_disruption_is_not_counted_as_the_jobs_own_failure() -> None:
-    row, status = taken(committed(LLM, Phase.RUNNING, ON, restarts=3), Seen(lost=["x"], failed=["y"]))
+    row, status = taken(committed(LLM, Phase.RUNNING, ON, restarts=3), Seen(breaks=[LOST, FAILED]))
     assert (row, status.disruptions, status.restarts, status.restarts_in_row) == (Row.LOST, 1, 3, 0)
 
 
 @pytest.mark.parametrize(
     ("ran", "row", "in_row"),
-    [(0, Row.EXHAUSTED, 2), (3_599_000, Row.EXHAUSTED, 2), (3_600_000, Row.OWN_FAILURE, 1)],
+    [(0, Row.EXHAUSTED, 2), (3_599_000, Row.EXHAUSTED, 2), (3_600_000, Row.RESTART, 1)],
     ids=["at once", "just not long enough", "long enough to start the row anew"],
 )
 def test_restarts_in_a_row_end_the_job_unless_it_ran_long_between(ran: int, row: Row, in_row: int) -> None:
     of = replace(LLM, policy=replace(LLM.policy, max_restarts=2))
     found, status = taken(
-        committed(of, Phase.RUNNING, ON, restarts=5, restarts_in_row=2), Seen(failed=["x"]), START + ran
+        committed(of, Phase.RUNNING, ON, restarts=5, restarts_in_row=2), Seen(breaks=[FAILED]), START + ran, AGAIN
     )
     assert (found, status.restarts_in_row) == (row, in_row)
 

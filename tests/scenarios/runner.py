@@ -21,14 +21,19 @@ from tests.support.corecluster import Cluster
 from muster.core.lifecycle import placed
 from muster.core.model import (
     FINISHED,
+    ContainerEnd,
     Failure,
+    FailureAction,
+    FailureRule,
     Found,
     Job,
     Kind,
     Objective,
+    OnFailure,
     Phase,
     Pod,
     Quota,
+    Restart,
     RoleSpec,
     Segments,
     Stage,
@@ -36,7 +41,7 @@ from muster.core.model import (
     Taint,
     Toleration,
 )
-from muster.kube.hostlist import Malformed, expand
+from muster.kube.hostlist import Malformed, expand, run_lengths
 
 LANES = ("core",)
 """Those that are built."""
@@ -97,6 +102,8 @@ SECONDS = {
     "baseSeconds": "backoff_base",
     "maxSeconds": "backoff_max",
     "waitSeconds": "prefer_wait",
+    "waitForRepairSeconds": "wait_for_repair",
+    "quarantineSeconds": "quarantine",
 }
 NUMBERS = {
     "maxRestarts": "max_restarts",
@@ -105,7 +112,7 @@ NUMBERS = {
     "podsPerAttempt": "retain_pods",
 }
 GROUPS = {"failurePolicy", "successPolicy", "backoff", "podRetention"}
-ROLE = {"name", "replicas", "gpus", "segments", "required", "preferred", "selector", "tolerates"}
+ROLE = {"name", "replicas", "gpus", "segments", "required", "preferred", "selector", "tolerates", "onFailure"}
 SIMULATED = {"lasts", "gates"}
 
 
@@ -138,6 +145,15 @@ def _policy(words: Mapping[str, Any]) -> dict[str, Any]:
             fields[SECONDS[key]] = value * 1000
         elif key in NUMBERS:
             fields[NUMBERS[key]] = value
+        elif key == "restart":
+            fields["restart"] = Restart(value)
+        elif key == "nodeFailure":
+            fields["repairs"] = value == "Repair"
+        elif key == "unreachable":
+            fields["replaces_unreachable"] = value.get("action", "Replace") == "Replace"
+            fields["unreachable_after"] = value.get("afterSeconds", 60) * 1000
+        elif key == "rules":
+            fields["rules"] = tuple(_rule(rule) for rule in value)
         elif key == "when":
             fields["success_when"] = SuccessWhen(value)
         elif key == "roles":
@@ -145,6 +161,19 @@ def _policy(words: Mapping[str, Any]) -> dict[str, Any]:
         else:
             raise AssertionError(f"a job has no {key}")
     return fields
+
+
+def _rule(words: Mapping[str, Any]) -> FailureRule:
+    codes, said = words.get("onExitCodes", {}), words.get("onTerminationMessage", {})
+    return FailureRule(
+        action=FailureAction(words["action"]),
+        counted=words.get("counted", True),
+        container=codes.get("containerName", said.get("containerName", "")),
+        operator=codes.get("operator", ""),
+        codes=tuple(codes.get("values", ())),
+        contains=said.get("contains", ""),
+        conditions=tuple((c["type"], c.get("status", "True")) for c in words.get("onPodConditions", ())),
+    )
 
 
 def _role(words: Mapping[str, Any]) -> RoleSpec:
@@ -161,6 +190,7 @@ def _role(words: Mapping[str, Any]) -> RoleSpec:
         required=words.get("required"),
         preferred=preferred["level"] if isinstance(preferred, dict) else preferred,
         template=str(sorted(words.items(), key=str)),
+        on_failure=OnFailure(words.get("onFailure", "RestartJob")),
     )
 
 
@@ -187,6 +217,10 @@ FACTS: dict[str, Callable[[Job], Any]] = {
     "succeeded": lambda job: sum(count.succeeded for count in job.status.counts),
     "runningSeconds": lambda job: job.status.running_ms // 1000,
     "domains": lambda job: dict(job.status.placement.domains) if job.status.placement else {},
+    "born": lambda job: run_lengths([b for role in job.status.placement.born for b in role]),
+    "gangAttempt": lambda job: job.status.placement.gang_attempt if job.status.placement else None,
+    "blamed": lambda job: {blame.node: blame.count for blame in job.status.blamed},
+    "reserved": lambda job: job.status.reservation is not None,
     "observedGeneration": lambda job: job.status.observed_generation,
 }
 
@@ -408,7 +442,15 @@ class CoreLane:
         self.api.foreign(words["name"], words["node"], builders.asks(words.get("gpus", 0), words.get("cpu", 0)))
 
     def do_fail(self, words: Mapping[str, Any]) -> None:
-        failure = Failure(exit_code=words.get("exitCode", 1), reason="Error", finished_at=self.api.now)
+        code = words.get("exitCode", 1)
+        failure = Failure(
+            exit_code=code,
+            reason="Error",
+            message=words.get("message", ""),
+            finished_at=self.api.now,
+            ends=(ContainerEnd(words.get("container", "trainer"), code, words.get("message", "")),),
+            conditions=tuple((name, "True") for name in words.get("conditions", ())),
+        )
         self.api.fail(self._pod(words["pod"]).id, failure)
 
     def do_finish(self, words: Mapping[str, Any]) -> None:

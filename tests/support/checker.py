@@ -16,8 +16,9 @@ from muster.core.model import ACTIVE, FINISHED, Job, Kind, Node, Phase, Placemen
 LEGAL = {
     Phase.PENDING: {Phase.PENDING, Phase.PLACED, Phase.SUSPENDED},
     Phase.PLACED: {Phase.PLACED, Phase.STARTING, Phase.STOPPING, Phase.SUCCEEDED, Phase.FAILED},
-    Phase.STARTING: {Phase.STARTING, Phase.RUNNING, Phase.STOPPING, Phase.SUCCEEDED, Phase.FAILED},
-    Phase.RUNNING: {Phase.RUNNING, Phase.STOPPING, Phase.SUCCEEDED, Phase.FAILED},
+    Phase.STARTING: {Phase.STARTING, Phase.RUNNING, Phase.REPAIRING, Phase.STOPPING, Phase.SUCCEEDED, Phase.FAILED},
+    Phase.RUNNING: {Phase.RUNNING, Phase.REPAIRING, Phase.STOPPING, Phase.SUCCEEDED, Phase.FAILED},
+    Phase.REPAIRING: {Phase.REPAIRING, Phase.STARTING, Phase.STOPPING, Phase.SUCCEEDED, Phase.FAILED},
     Phase.STOPPING: {Phase.STOPPING, Phase.PENDING, Phase.SUSPENDED},
     Phase.SUSPENDED: {Phase.SUSPENDED, Phase.PENDING},
     Phase.SUCCEEDED: {Phase.SUCCEEDED},
@@ -146,19 +147,33 @@ class Checker:
                 self._broken("S7", f"{job.name}: {name} went from {getattr(old, name)} to {getattr(new, name)}")
         if new.restarts_in_row > job.policy.max_restarts:
             self._broken("S7", f"{job.name}: {new.restarts_in_row} restarts in a row")
-        if (new.attempt != old.attempt) != (new.phase is Phase.PLACED and old.phase is Phase.PENDING):
+        placed = new.phase is Phase.PLACED and old.phase is Phase.PENDING
+        repaired = new.phase is Phase.REPAIRING and new.placement != old.placement
+        if new.attempt != old.attempt + (placed or repaired):
             self._broken("S7", f"{job.name}: attempt {old.attempt} -> {new.attempt} at {new.phase.value}")
         self._consistent(job)
-        if new.phase is Phase.PLACED and old.phase is Phase.PENDING and new.placement is not None:
+        if (placed or repaired) and new.placement is not None:
             self.attempts[job.id, new.attempt] = _Attempt(new.placement, entry.by)
             self._constraints(job, new.placement, entry)
+            if repaired and old.placement is not None:
+                self._kept(job, old.placement, new.placement)
         attempt = self.attempts.get((job.id, new.attempt))
-        if attempt is not None and new.phase is Phase.STARTING and old.phase is Phase.PLACED:
+        if attempt is not None and new.phase is Phase.STARTING and old.phase in (Phase.PLACED, Phase.REPAIRING):
             self._starting(job, attempt, entry.by)
         if attempt is not None and new.phase in ENDING:
             attempt.ended = True
         if old.live and not new.live:
             self._released(job)
+
+    def _kept(self, job: Job, before: Placement, after: Placement) -> None:
+        """A repair: a rank whose pod stays keeps its node; one whose pod is made anew is born in this attempt."""
+        for role, (olds, news) in enumerate(zip(before.nodes, after.nodes, strict=True)):
+            for rank, (old, new) in enumerate(zip(olds, news, strict=True)):
+                born, was = after.born[role][rank], before.born[role][rank]
+                if born not in (was, after.attempt):
+                    self._broken("S7", f"{job.name}: rank {rank} born {was} is now born {born}")
+                if born != after.attempt and old != new:
+                    self._broken("S3", f"{job.name}: rank {rank} moved from {old} to {new} with its old pod")
 
     def _consistent(self, job: Job) -> None:
         status = job.status
@@ -186,11 +201,12 @@ class Checker:
 
     def _starting(self, job: Job, attempt: _Attempt, by: str) -> None:
         attempt.started = True
-        wanted = {
-            (name, rank)
-            for name, nodes in zip(attempt.placement.roles, attempt.placement.nodes, strict=True)
-            for rank in range(len(nodes))
+        births = {
+            (name, rank): born
+            for name, mine in zip(attempt.placement.roles, attempt.placement.born, strict=True)
+            for rank, born in enumerate(mine)
         }
+        wanted = {rank for rank, born in births.items() if born == attempt.placement.attempt}
         if attempt.made != wanted:
             self._broken("S1", f"{job.name}: started with {len(attempt.made)} of {len(wanted)} pods made")
         if by not in attempt.viewed:
@@ -198,10 +214,10 @@ class Checker:
         here = {
             (p.role or "", -1 if p.rank is None else p.rank)
             for p in self.pods.values()
-            if p.job == job.id and p.born == job.status.attempt and not p.terminating
+            if p.job == job.id and births.get((p.role or "", p.rank or 0)) == p.born and not p.terminating
         }
-        if self.strict and here != wanted:
-            self._broken("S1", f"{job.name}: started while {len(here)} of {len(wanted)} pods are there")
+        if self.strict and here != set(births):
+            self._broken("S1", f"{job.name}: started while {len(here)} of {len(births)} pods are there")
         for name in self._overfull(job):
             self._broken("S2", f"{job.name}: with gangs whose gates are open it claims more than {name} has")
 
@@ -233,14 +249,23 @@ class Checker:
     def _constraints(self, job: Job, placement: Placement, entry: Entry) -> None:
         nodes = entry.known if entry.known is not None else self.nodes
         everyone = [name for names in placement.nodes for name in names]
-        for name in everyone:
+        fresh = {
+            name
+            for names, births in zip(placement.nodes, placement.born, strict=True)
+            for name, born in zip(names, births, strict=True)
+            if born == placement.attempt
+        }
+        for name in fresh:
             if name not in nodes:
                 self._broken("S4", f"{job.name}: {name} does not exist")
                 return
         for spec, names in zip(job.roles, placement.nodes, strict=True):
             if len(names) != spec.count:
                 self._broken("S4", f"{job.name}: {len(names)} of {spec.count} pods of {spec.name} have a node")
-            for name in names:
+            births = placement.born[placement.roles.index(spec.name)]
+            for name, born in zip(names, births, strict=False):
+                if born != placement.attempt:
+                    continue  # what runs there goes on, whatever its node takes
                 why = _unfit(nodes[name], dict(spec.filter.selector), {t.key for t in spec.filter.tolerations})
                 if why:
                     self._broken("S4", f"{job.name}: {name} is {why}")
@@ -340,12 +365,22 @@ class Checker:
         if pod.terminal or ((job is None or job.deleting) and owner not in self.orphaned):
             return
         attempt = self.attempts.get((owner, pod.born or -1))
-        if attempt is not None and (attempt.ended or (owner, (pod.born or 0) + 1) in self.attempts):
+        if attempt is not None and (attempt.ended or self._replaced(owner, pod)):
             return
         if owner in self.orphaned:
             self._broken("S6", f"{pod.name} was deleted, its job having been deleted with --cascade=orphan")
         else:
             self._broken("S1", f"{pod.name} was deleted while its attempt went on")
+
+    def _replaced(self, owner: str, pod: Pod) -> bool:
+        """A later attempt has been committed in which this rank's pod is another, or which has ended."""
+        for (uid, number), attempt in self.attempts.items():
+            if uid != owner or number <= (pod.born or 0):
+                continue
+            births = attempt.placement.born[attempt.placement.roles.index(pod.role or "")]
+            if attempt.ended or births[pod.rank or 0] != pod.born:
+                return True
+        return False
 
     def _may_force(self, pod: Pod, job: Job | None, entry: Entry) -> bool:
         if pod.node not in self.nodes:
@@ -382,7 +417,7 @@ class Checker:
                 self._broken("S6", f"{pod.name} is left of a job that is gone")
             elif job.status.phase not in ACTIVE:
                 self._broken("S6", f"{pod.name} is left of a job that is {job.status.phase.value}")
-            elif pod.born != job.status.attempt:
+            elif job.status.placement is not None and not _has_place(job.status.placement, pod):
                 self._broken("S6", f"{pod.name} is left of attempt {pod.born}")
         for job in self.jobs.values():
             if job.status.phase is Phase.STOPPING and not job.deleting and not self._held(job):
@@ -393,6 +428,11 @@ class Checker:
 def check(history: Iterable[Entry]) -> list[Violation]:
     """All that is broken in a history."""
     return Checker().feed(history).violations
+
+
+def _has_place(placement: Placement, pod: Pod) -> bool:
+    births = dict(zip(placement.roles, placement.born, strict=True)).get(pod.role or "", ())
+    return pod.rank is not None and pod.rank < len(births) and births[pod.rank] == pod.born
 
 
 def _load(job: Job) -> dict[str, dict[str, int]]:

@@ -558,7 +558,7 @@ class Operator:
             job = self.world.acknowledged(transition.job)
             assert isinstance(job, Job)
             self.world.assume(transition)
-            placed = transition.cause == "Placed"
+            placed = transition.cause in ("Placed", "Repairing", "Restarting")
             request = Request(job, transition, dict(self.world.nodes) if placed else None)
             self.busy.setdefault(transition.job, []).append(request)
         self.world.settle(made)

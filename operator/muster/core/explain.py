@@ -120,9 +120,10 @@ def announce(job: Job | Rejected, transition: Transition) -> Announcement | None
         case Row.REPAIR | Row.RESTART if status.placement is not None and status.last_failure is not None:
             moved = _moved(job, status.placement)
             made = sum(births.count(status.attempt) for births in status.placement.born)
-            kept = sum(len(nodes) for nodes in status.placement.nodes) - len(moved)
-            where = f", {', '.join(moved[:4])}{' ...' if len(moved) > 4 else ''}" if moved else ""
-            said = f"attempt {status.attempt}: {made} pods are made anew, {kept} ranks keep their nodes{where}"
+            all_ = sum(len(nodes) for nodes in status.placement.nodes)
+            where = f" ({', '.join(moved[:4])}{', ...' if len(moved) > 4 else ''})" if moved else ""
+            kept = f"{all_ - len(moved)} of {all_} ranks keep their nodes{where}"
+            said = f"attempt {status.attempt}: {made} of {all_} pods are made anew, {kept}"
             return Announcement(row.value, f"{said}; {status.last_failure.message}", warning=True)
         case Row.RESERVATION_ENDED:
             return Announcement("ReservationEnded", "no replacement came in time; the healthy nodes are given up")
