@@ -406,6 +406,8 @@ class CoreLane:
             self.api.drop(Kind.NODE, words["node"], "admin")
         elif "pod" in words:
             self.api.delete_pod(self._pod(words["pod"]).id, "user")
+        elif "force" in words:
+            self.api.drop(Kind.POD, self._pod(words["force"]).id, "user", force=True)
         elif "foreign" in words:
             (uid,) = [p.id for p in self.api.pods.values() if p.job is None and p.name == words["foreign"]]
             self.api.drop(Kind.POD, uid, "user")

@@ -14,7 +14,8 @@ EXCLUSIONS_TOLD = 4
 def sentence(verdict: Verdict) -> str:
     """Say why a job waits, with the numbers a person can check."""
     facts = dict(verdict.numbers)
-    return f"{_reason(verdict.reason, facts)}{_excluded(verdict)}"
+    kept = f"; {facts['kept']} healthy nodes are kept for it meanwhile" if "kept" in facts else ""
+    return f"{_reason(verdict.reason, facts)}{_excluded(verdict)}{kept}"
 
 
 def _reason(reason: Reason, facts: dict[str, int | str]) -> str:

@@ -9,7 +9,7 @@ them. A fork shares everything until either side writes (`rows`, `overlay`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +25,8 @@ UNBOUNDED = 1 << 50
 """Allocatable `pods` of a node that names none."""
 HOST_PORT = "hostport/"
 
-USABLE, CORDONED, NOT_READY, OUT_OF_SERVICE, OUTSIDE, ABSENT = range(6)
-CAUSES = ("", "cordoned", "NotReady", "out of service", "nodeSelector", "absent")
+USABLE, CORDONED, NOT_READY, OUT_OF_SERVICE, OUTSIDE, ABSENT, BARRED = range(7)
+CAUSES = ("", "cordoned", "NotReady", "out of service", "nodeSelector", "absent", "quarantined")
 """Why a node is not usable whatever the pod; index = the codes above."""
 
 HEALTH_TAINTS = "node.kubernetes.io/"
@@ -114,6 +114,14 @@ class Inventory:
         self._set_allocatable(row, ())
         self._recycle(row)
         self._restart_epoch()
+
+    def bar(self, names: Iterable[str]) -> None:
+        """Take no new pod on these nodes, for a reason that is the asker's own; mostly asked of a fork."""
+        for name in names:
+            row = self._row.get(name)
+            if row is not None and self._rows.at(row, _CAUSE) == USABLE:
+                self.version += 1
+                self._put(row, _CAUSE, BARRED)
 
     def use(self, pod: Pod) -> None:
         """Note a pod as it is now: terminal pods, and unbound ones that are neither pinned nor nominated, hold

@@ -155,11 +155,15 @@ class _Planner:
                     self._keep_room(inventory, asking)
                     asking = []
                 answer = repair.back(world, inventory, job, shape, now)
-                if answer is None:
-                    narrowed = repair.avoiding(shape, repair.quarantined(job, now))
-                    answer = refused.get(narrowed) or world.solver.place(inventory, narrowed)
+                barred = repair.quarantined(job, now)
+                if answer is None and barred:
+                    here = inventory.fork()
+                    here.bar(barred)
+                    answer = world.solver.place(here, shape)
+                elif answer is None:
+                    answer = refused.get(shape) or world.solver.place(inventory, shape)
                     if isinstance(answer, Verdict):
-                        refused[narrowed] = answer
+                        refused[shape] = answer
                 if isinstance(answer, Verdict):
                     self._wait(job, answer)
                 elif queueing.prefers_to_wait(job, answer, now):

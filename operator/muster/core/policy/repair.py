@@ -14,12 +14,10 @@ from muster.core.inventory import Inventory
 from muster.core.lifecycle import Hold, Mend, Rank
 from muster.core.model import (
     FailureAction,
-    Filter,
     Found,
     Job,
     OnFailure,
     Placement,
-    Requirement,
     Restart,
     Shape,
     Verdict,
@@ -49,10 +47,9 @@ def mend(world: World, inventory: Inventory, job: Job, seen: Seen, now: int) -> 
     if not lost:
         return Mend(placement.nodes, frozenset(renewed), (), _whole(placement, renewed), None)
     here = without(world, inventory, job)
-    shape = avoiding(
-        world.shape(job), [*(b.node for b in seen.breaks if b.fault is Fault.NODE), *quarantined(job, now)]
-    )
-    found = world.solver.repair(here, shape, placement.nodes, frozenset(lost))
+    here.bar(b.node for b in seen.breaks if b.fault is Fault.NODE)
+    here.bar(quarantined(job, now))
+    found = world.solver.repair(here, world.shape(job), placement.nodes, frozenset(lost))
     if isinstance(found, Verdict):
         return found
     renewed |= set(found.moved)
@@ -98,19 +95,6 @@ def without(world: World, inventory: Inventory, job: Job) -> Inventory:
     return here
 
 
-def avoiding(shape: Shape, nodes: Iterable[str]) -> Shape:
-    """The shape with these nodes ruled out for every role."""
-    names = tuple(sorted(set(nodes)))
-    if not names:
-        return shape
-    term = (Requirement("metadata.name", "NotIn", names),)
-
-    def narrowed(wanted: Filter) -> Filter:
-        return replace(wanted, affinity=(*wanted.affinity, (term,)))
-
-    return replace(shape, roles=tuple(replace(role, filter=narrowed(role.filter)) for role in shape.roles))
-
-
 def back(world: World, inventory: Inventory, job: Job, shape: Shape, now: int) -> Found | Verdict | None:
     """A gang that waits for a replacement with its healthy nodes kept: where it goes on, or why not yet. None for a
     job that keeps nothing."""
@@ -118,7 +102,7 @@ def back(world: World, inventory: Inventory, job: Job, shape: Shape, now: int) -
     if kept is None:
         return None
     here = without(world, inventory, job)
-    shape = avoiding(shape, quarantined(job, now))
+    here.bar(quarantined(job, now))
     if [len(nodes) for nodes in kept.nodes] != [role.count for role in shape.roles]:
         return world.solver.place(here, shape)  # it was changed meanwhile
     claim = Claim(world, job)
@@ -132,7 +116,8 @@ def back(world: World, inventory: Inventory, job: Job, shape: Shape, now: int) -
         return world.solver.place(here, shape)
     found = world.solver.repair(here, shape, kept.nodes, frozenset(lost))
     if isinstance(found, Verdict):
-        return found
+        keeps = len({n for role, nodes in enumerate(kept.nodes) for r, n in enumerate(nodes) if (role, r) not in lost})
+        return replace(found, numbers=(*found.numbers, ("kept", keeps)))
     liked = found.objective.preferred
     return Found(found.nodes, found.objective, found.proven, found.domains, found.least, liked)
 
