@@ -57,6 +57,13 @@ def segments(*entries: Manifest, replicas: int = 8) -> Manifest:
     return job(role(replicas=replicas, topology={"segments": list(entries)}))
 
 
+CODES = {"operator": "In", "values": [1]}
+
+
+def failure_rule(rule: Manifest) -> Manifest:
+    return job(failurePolicy={"rules": [rule]})
+
+
 def metadata(**fields: Any) -> Manifest:
     out = pod()
     out["spec"]["roles"][0]["template"]["metadata"] = fields
@@ -238,15 +245,39 @@ EXAMPLES: list[Example] = [
         "greater than or equal to 0",
     ),
     ("required without level", job(topology={"required": {}}), "Required value"),
+    ("restart in place", job(failurePolicy={"restart": "InPlace"}), "Unsupported value"),
+    ("onFailure", job(role(onFailure="Retry")), "Unsupported value"),
+    ("restarts below 0", job(failurePolicy={"maxRestarts": -1}), "greater than or equal to 0"),
+    ("a rule that matches by nothing", failure_rule({"action": "Restart"}), "give exactly one of onExitCodes"),
+    (
+        "a rule that matches by two things",
+        failure_rule({"action": "Restart", "onExitCodes": CODES, "onTerminationMessage": {"contains": "x"}}),
+        "give exactly one of onExitCodes",
+    ),
+    (
+        "an uncounted requeue",
+        failure_rule({"action": "Requeue", "counted": False, "onExitCodes": CODES}),
+        "counted: false is for action Restart alone",
+    ),
+    (
+        "exit code 0",
+        failure_rule({"action": "Requeue", "onExitCodes": {"operator": "In", "values": [0, 1]}}),
+        "values must not hold 0",
+    ),
+    (
+        "exit codes under OnFailure",
+        job(
+            role(pod={"restartPolicy": "OnFailure"}),
+            failurePolicy={"restart": "FailedPods", "rules": [{"action": "Restart", "onExitCodes": CODES}]},
+        ),
+        "a rule on exit codes needs restartPolicy Never",
+    ),
     # Reserved for later.
     ("queue", job(queue="research"), "spec.queue is not supported yet"),
-    ("failurePolicy", job(failurePolicy={"restart": "Gang"}), "spec.failurePolicy is not supported yet"),
-    ("failurePolicy, empty", job(failurePolicy={}), "spec.failurePolicy is not supported yet"),
     ("managedBy", job(managedBy="other"), "spec.managedBy is not supported yet"),
     ("checkpoint", job(checkpoint={"signal": "USR1"}), "spec.checkpoint is not supported yet"),
     ("elastic", job(elastic={"min": 1}), "spec.elastic is not supported yet"),
     ("exclusive", job(topology={"exclusive": {"level": "a"}}), "spec.topology.exclusive is not supported yet"),
-    ("onFailure", job(role(onFailure="Ignore")), "spec.roles[].onFailure is not supported yet"),
     ("computeDomain", job(role(computeDomain={"mode": "Auto"})), "spec.roles[].computeDomain is not supported yet"),
     ("spares", job(role(topology={"spares": {"level": "a", "count": 1}})), "topology.spares is not supported yet"),
     # The template's allow-list.

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.kube import objects
 
-from muster.core.model import Child, Failure, Job, Kind, Phase, Quota, Rejected, Segments, Stage, SuccessWhen
+from muster.core.model import (
+    Child,
+    ContainerEnd,
+    Failure,
+    Job,
+    Kind,
+    Phase,
+    Quota,
+    Rejected,
+    Segments,
+    Stage,
+    SuccessWhen,
+)
 from muster.core.model import Pod as PodRecord
 from muster.kube import parse
 
@@ -122,7 +135,17 @@ def test_resized_pod_counts_what_it_holds() -> None:
 )
 def test_failures(status: dict[str, Any], failure: Failure) -> None:
     pod = parse.pod(b(objects.pod(phase="Failed", **status)))
-    assert (pod.stage, pod.failure, pod.collected) == (Stage.FAILED, failure, False)
+    assert pod.failure is not None
+    told = replace(pod.failure, ends=(), conditions=())
+    assert (pod.stage, told, pod.collected) == (Stage.FAILED, failure, False)
+
+
+def test_what_the_rules_of_a_failure_policy_look_at() -> None:
+    conditions = [{"type": "DisruptionTarget", "status": "True", "reason": "x"}]
+    pod = parse.pod(b(objects.pod(phase="Failed", containerStatuses=ended(75, 0), conditions=conditions)))
+    assert pod.failure is not None
+    assert pod.failure.ends == (ContainerEnd("trainer", 75, "75"), ContainerEnd("exporter", 0, "0"))
+    assert pod.failure.conditions == (("DisruptionTarget", "True"),)
 
 
 def test_finished_and_collected() -> None:

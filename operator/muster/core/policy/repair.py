@@ -44,7 +44,7 @@ def mend(world: World, inventory: Inventory, job: Job, seen: Seen, now: int) -> 
         where = placement.nodes[role][rank]
         if claim.unfit(world.nodes.get(where), role) is not None or where in claim.overlaps:
             lost.add((role, rank))
-    if not lost:
+    if not lost and not seen.relabelled:  # a new attempt goes by the labels of its moment
         return Mend(placement.nodes, frozenset(renewed), (), _whole(placement, renewed), None)
     here = without(world, inventory, job)
     here.bar(b.node for b in seen.breaks if b.fault is Fault.NODE)
