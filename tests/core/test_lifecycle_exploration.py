@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from tests.support import builders
@@ -18,7 +19,24 @@ from tests.support.corecluster import Api
 
 from muster.core.duties import duties
 from muster.core.lifecycle import Row
-from muster.core.model import FINISHED, Failure, Job, Kind, Leading, Phase, Plan, Reason, Stage, Synced, Upsert, Viewed
+from muster.core.model import (
+    FINISHED,
+    ContainerEnd,
+    Failure,
+    FailureAction,
+    FailureRule,
+    Job,
+    Kind,
+    Leading,
+    Phase,
+    Plan,
+    Reason,
+    Restart,
+    Stage,
+    Synced,
+    Upsert,
+    Viewed,
+)
 from muster.core.plan import plan
 from muster.core.world import World
 
@@ -76,6 +94,9 @@ def _key(state: State) -> Hashable:
             s.waiting.verdict.reason if s.waiting else None,
             s.not_before is not None and s.not_before > now,
             s.placement.nodes if s.placement else None,
+            s.placement.born if s.placement and job.policy.restart is Restart.FAILED_PODS else None,
+            s.repairs,
+            s.reservation is not None,
             s.counts,
             bool(s.relabelled),
             (job.id, s.attempt) in state.viewed,
@@ -165,7 +186,7 @@ def _faults(state: State) -> Iterator[tuple[str, State]]:
             yield "leaves", state.after(lambda api, pod=pod: api.drop(Kind.POD, pod.id, "user"))
             continue
         if pod.stage is Stage.RUNNING:
-            yield "fail", state.after(lambda api, pod=pod: api.fail(pod.id, Failure(exit_code=1, reason="Error")))
+            yield "fail", state.after(lambda api, pod=pod: api.fail(pod.id, Failure(exit_code=1, reason="Error", ends=ENDS)))
         if pod.rank == 0 and not pod.terminating and not pod.terminal:
             yield "user deletes", state.after(lambda api, pod=pod: api.delete_pod(pod.id, "user"))
     for name in NODES[1:]:
@@ -267,7 +288,11 @@ def dead_ends(explored: Explored) -> list[State]:
     return [state for key, state in explored.states.items() if key not in good]
 
 
-def small(name: str, *, required: str | None = None, **wishes: int) -> Job:
+ENDS = (ContainerEnd("trainer", 1),)
+FAILS = FailureRule(FailureAction.FAIL_JOB, operator="In", codes=(1,))
+
+
+def small(name: str, *, required: str | None = None, **wishes: Any) -> Job:
     return builders.job(
         name,
         role(count=2, gpus=1, required=required),
@@ -281,6 +306,9 @@ RUNS: dict[str, Callable[[], Explored]] = {
     "one gang that fails twice": lambda: explore([small("llm")], 2, "fail"),
     "one gang with a deadline": lambda: explore([small("llm", active_deadline=100_000)], 0),
     "one gang that is relabelled and back": lambda: explore([small("llm", required="nvlink")], 2, "relabel"),
+    "one gang that a rule fails": lambda: explore([small("llm", rules=(FAILS,))], 1, "fail"),
+    "one gang that fails pod by pod": lambda: explore([small("llm", restart=Restart.FAILED_PODS)], 2, "fail"),
+    "one gang that waits for a replacement": lambda: explore([small("llm", wait_for_repair=60_000)], 2, "node goes"),
     "two gangs, room for one": lambda: explore([small("a"), small("b")], 0),
 }
 

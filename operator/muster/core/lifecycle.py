@@ -181,8 +181,8 @@ def _ended(b: Break) -> tuple[int, int, int]:
 def _exhausted(s: Situation) -> bool:
     if s.seen.lost:
         return s.status.phase is not Phase.PLACED and s.status.disruptions + 1 > s.job.policy.max_disruptions
-    own = s.status.phase in (Phase.RUNNING, Phase.REPAIRING) and _own_failure(s) and counted(s)
-    return own and in_row(s) + 1 > s.job.policy.max_restarts
+    own = s.status.phase is not Phase.PLACED and _own_failure(s) and s.seen.start_failure is None
+    return own and counted(s) and in_row(s) + 1 > s.job.policy.max_restarts
 
 
 def _repairs(s: Situation) -> bool:
