@@ -60,7 +60,7 @@ def _reason(reason: Reason, facts: dict[str, int | str]) -> str:
 
 
 def _impossible(facts: dict[str, int | str]) -> str:
-    pods, largest, level = facts.get("pods"), facts.get("largest"), facts.get("level")
+    pods, largest, level = facts.get("pods"), facts.get("largest", "fewer"), facts.get("level")
     match facts.get("constraint"):
         case "nodes":
             return "no node matches its selector, affinity and tolerations"
@@ -76,7 +76,8 @@ def _impossible(facts: dict[str, int | str]) -> str:
 
 
 def _fragmented(facts: dict[str, int | str]) -> str:
-    said = f"{facts.get('free')} slots are free for {facts.get('pods')} pods, but not in the required shape"
+    free = f"{facts['free']} slots are free" if "free" in facts else "there are free slots"
+    said = f"{free} for {facts.get('pods')} pods, but not in the required shape"
     if facts.get("domain"):
         said += f"; {facts.get('level')} {facts['domain']} comes nearest and lacks {facts.get('lacks')}"
     elif facts.get("level"):

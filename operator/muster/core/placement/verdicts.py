@@ -9,7 +9,8 @@ Every verdict on a gang of several roles also names `role` where one role alone 
 - `InsufficientCapacity`: `pods`, `free` (slots on eligible nodes), `missing`.
 - `Fragmented`: `pods`, `free`, `level` and `domain` (the best domain), `lacks` (pods it lacks: for the whole gang where
   it must hold that, else for one more segment), `largest` (pods of the largest gang of this shape that fits now);
-  of roles that find no room together only `pods`, `free` and the `level` that they must share.
+  of roles that find no room together only `pods`, `free` (pods of the gang that fit side by side whatever its shape;
+  also for InsufficientCapacity) and the `level` that they must share; of segments of many kinds also `largest`.
 - `SearchLimit`: `pods`, `steps`.
 
 `fits` (a committed placement judged again) answers `InsufficientCapacity` with `pods`, `missing` and exclusions for
@@ -62,9 +63,12 @@ def fragmented(
     )
 
 
-def scattered(pods: int, free: int, level: str) -> Verdict:
-    """Roles that fit one by one, but no domain of the level that they must share has room for all of them."""
-    return _verdict(Reason.FRAGMENTED, "", pods=pods, free=free, level=level)
+def scattered(pods: int, free: int | None, level: str, largest: int | None = None) -> Verdict:
+    """Roles that fit one by one, or segments of too many kinds, that find no room together in the shape asked for;
+    `free` and `largest` are left out where they are not known."""
+    known = {"free": free, "largest": largest}
+    told: dict[str, int | str] = {name: value for name, value in known.items() if value is not None}
+    return _verdict(Reason.FRAGMENTED, "", (), pods=pods, level=level, **told)
 
 
 def search_limit(pods: int, steps: int) -> Verdict:
