@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from muster.cli.cluster import Known
 from muster.core import explain
-from muster.core.model import Committed, Found, Job, Objective, Phase, Placement, Reason, Rejected, Upsert, Verdict
+from muster.core.model import Committed, Found, Job, Objective, Phase, Placement, Reason, Rejected, Verdict
 from muster.core.policy import queueing
 from muster.core.world import World
 
@@ -35,8 +34,7 @@ def judge(known: Known, job: Job | Rejected) -> Element:
     world = known.world
     if isinstance(job, Rejected):
         return refused(job.key, job.path, job.message)
-    known.class_for(job)
-    admit(world, job)
+    known.admit(job)
     held = queueing.held(world, job, 0)
     shape = world.shape(job)
     if held is None:
@@ -49,15 +47,6 @@ def judge(known: Known, job: Job | Rejected) -> Element:
     if isinstance(answer, Verdict):
         return waiting(job.key, answer)
     return found(world, job, answer)
-
-
-def admit(world: World, job: Job) -> None:
-    """Take the pods as rendered from the template for the pods as admitted: nobody is asked."""
-    from muster.kube import parse, render
-
-    for i in range(len(job.roles)):
-        body = render.dry_run_pod(job, i, world.topology)
-        world.apply(Upsert(parse.admission(json.dumps(body).encode(), world.template_key(job, i), 0), 0))
 
 
 def found(world: World, job: Job, answer: Found) -> Element:
