@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,7 +18,6 @@ from muster.core.model import (
     Reason,
     Rejected,
     Remedy,
-    Upsert,
     Verdict,
 )
 from muster.core.policy import queueing
@@ -49,8 +47,7 @@ def judge(known: Known, job: Job | Rejected, inventory: Inventory | None = None)
     inventory = world.inventory.fork() if inventory is None else inventory
     if isinstance(job, Rejected):
         return refused(job.key, job.path, job.message)
-    known.class_for(job)
-    admit(world, job)
+    known.admit(job)
     held = queueing.held(world, job, 0)
     shape = world.shape(job)
     if held is None:
@@ -63,15 +60,6 @@ def judge(known: Known, job: Job | Rejected, inventory: Inventory | None = None)
     if isinstance(answer, Verdict):
         return waiting(job.key, answer, remedy=world.remedy(inventory, shape, answer))
     return found(world, job, answer)
-
-
-def admit(world: World, job: Job) -> None:
-    """Take the pods as rendered from the template for the pods as admitted: nobody is asked."""
-    from muster.kube import parse, render
-
-    for i in range(len(job.roles)):
-        body = render.dry_run_pod(job, i, world.topology)
-        world.apply(Upsert(parse.admission(json.dumps(body).encode(), world.template_key(job, i), 0), 0))
 
 
 def found(world: World, job: Job, answer: Found) -> Element:
