@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from muster.core.changes import Mark, since
 from muster.core.inventory import Epoch, Inventory
-from muster.core.model import Filter, Found, Objective, Resources, Shape, Verdict
-from muster.core.placement import apart, judge, largest, ranks, several
+from muster.core.model import Filter, Found, Objective, Remedy, Resources, Shape, Verdict
+from muster.core.placement import apart, judge, largest, ranks, remedy, several
 from muster.core.placement.answer import Answer, spread
 from muster.core.placement.curves import State
 from muster.core.placement.field import Field, standing_on
@@ -41,6 +42,7 @@ class Solver:
         self._emptied: OrderedDict[Epoch, Inventory] = OrderedDict()
         self._gangs: OrderedDict[tuple[Epoch, Shape], Gang | Verdict] = OrderedDict()
         self._least: OrderedDict[tuple[Epoch, Shape], Least | None] = OrderedDict()
+        self._remedies: OrderedDict[Hashable, tuple[Mark, Remedy | None]] = OrderedDict()
         self._ever: OrderedDict[tuple[Epoch, RoleGang], bool] = OrderedDict()
         self._never: OrderedDict[tuple[Epoch, Shape, int], Verdict | None] = OrderedDict()
 
@@ -98,6 +100,17 @@ class Solver:
         tree = self.tree(inventory)
         found = self._stand(inventory, requests, filter_, ()).view.slots
         return {tree.names[i]: int(found[i]) for i in np.flatnonzero(found).tolist()}
+
+    def remedy(self, inventory: Inventory, shape: Shape, verdict: Verdict) -> Remedy | None:
+        """The smallest change that would place a shape that this inventory refused with this verdict, actions naming
+        jobs by uid; None where that is not for the solver to say."""
+        key, mark = (inventory.epoch, inventory.healthy, shape), inventory.mark()
+        known = self._remedies.get(key)
+        if known is not None and since(known[0], mark) == []:
+            return known[1]
+        found = remedy.smallest(self, inventory, shape, verdict)
+        self._remedies.pop(key, None)
+        return kept(self._remedies, key, lambda: (mark, found), _KEPT)[1]
 
     def largest(self, inventory: Inventory, shape: Shape) -> int:
         """Pods of the largest gang of a one-role shape (its longest prefix) that fits now."""

@@ -13,6 +13,9 @@ Every verdict on a gang of several roles also names `role` where one role alone 
   also for InsufficientCapacity) and the `level` that they must share; of segments of many kinds also `largest`.
 - `SearchLimit`: `pods`, `steps`.
 
+`InsufficientCapacity` and `Fragmented` of one role with equal segments, where no fill limit binds, also carry the
+largest gang that one domain of each named level holds now (`Verdict.largest`).
+
 `fits` (a committed placement judged again) answers `InsufficientCapacity` with `pods`, `missing` and exclusions for
 nodes that are no longer eligible, or `Fragmented` with `pods`, `constraint`, `level`, `domain` for a constraint that
 today's labels break.
@@ -20,9 +23,12 @@ today's labels break.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from muster.core.model import Reason, Verdict
 
-Exclusions = tuple[tuple[str, int], ...]
+Counts = tuple[tuple[str, int], ...]
+Exclusions = Counts
 
 
 def _verdict(reason: Reason, role: str, exclusions: Exclusions = (), **numbers: int | str) -> Verdict:
@@ -41,16 +47,26 @@ def unsatisfiable(pods: int, constraint: str, level: str, largest: int | None, r
     return _verdict(Reason.UNSATISFIABLE, role, out, pods=pods, constraint=constraint, level=level, **known)
 
 
-def insufficient(pods: int, free: int, role: str, out: Exclusions) -> Verdict:
+def insufficient(pods: int, free: int, role: str, out: Exclusions, largest_in: Counts = ()) -> Verdict:
     """Fewer free slots than pods."""
-    return _verdict(Reason.INSUFFICIENT_CAPACITY, role, out, pods=pods, free=free, missing=max(pods - free, 0))
+    missing = max(pods - free, 0)
+    told = _verdict(Reason.INSUFFICIENT_CAPACITY, role, out, pods=pods, free=free, missing=missing)
+    return replace(told, largest=largest_in)
 
 
 def fragmented(
-    pods: int, free: int, level: str, domain: str, lacks: int, largest: int, role: str, out: Exclusions
+    pods: int,
+    free: int,
+    level: str,
+    domain: str,
+    lacks: int,
+    largest: int,
+    role: str,
+    out: Exclusions,
+    largest_in: Counts = (),
 ) -> Verdict:
     """Enough free slots, not in the shape asked for."""
-    return _verdict(
+    told = _verdict(
         Reason.FRAGMENTED,
         role,
         out,
@@ -61,6 +77,7 @@ def fragmented(
         lacks=lacks,
         largest=largest,
     )
+    return replace(told, largest=largest_in)
 
 
 def scattered(pods: int, free: int | None, level: str, largest: int | None = None) -> Verdict:
