@@ -186,7 +186,10 @@ def _faults(state: State) -> Iterator[tuple[str, State]]:
             yield "leaves", state.after(lambda api, pod=pod: api.drop(Kind.POD, pod.id, "user"))
             continue
         if pod.stage is Stage.RUNNING:
-            yield "fail", state.after(lambda api, pod=pod: api.fail(pod.id, Failure(exit_code=1, reason="Error", ends=ENDS)))
+            yield (
+                "fail",
+                state.after(lambda api, pod=pod: api.fail(pod.id, ERROR)),
+            )
         if pod.rank == 0 and not pod.terminating and not pod.terminal:
             yield "user deletes", state.after(lambda api, pod=pod: api.delete_pod(pod.id, "user"))
     for name in NODES[1:]:
@@ -289,6 +292,7 @@ def dead_ends(explored: Explored) -> list[State]:
 
 
 ENDS = (ContainerEnd("trainer", 1),)
+ERROR = Failure(exit_code=1, reason="Error", ends=ENDS)
 FAILS = FailureRule(FailureAction.FAIL_JOB, operator="In", codes=(1,))
 
 
