@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from muster.core.inventory import Epoch, Inventory
-from muster.core.model import Filter, Found, Objective, Resources, Shape, Verdict
-from muster.core.placement import judge, largest, ranks, several
+from muster.core.model import Filter, Found, Objective, Repaired, Resources, Shape, Verdict
+from muster.core.placement import judge, largest, ranks, repair, several
 from muster.core.placement.answer import Answer, spread
 from muster.core.placement.curves import State
 from muster.core.placement.field import Field, standing_on
@@ -61,6 +61,20 @@ class Solver:
         if found is None:
             return several.refusal(self, inventory, gang, budget)
         return found
+
+    def repair(
+        self,
+        inventory: Inventory,
+        shape: Shape,
+        nodes: tuple[tuple[str, ...], ...],
+        lost: frozenset[tuple[int, int]],
+        budget: int = BUDGET,
+    ) -> Repaired | Verdict:
+        """A committed placement mended: `lost` holds the (role, rank) that need another node; every other rank keeps
+        its own where that is possible, whatever became of it. `inventory` is a fork in which the gang holds nothing.
+        The fewest moved ranks, then the best objective; `repair` says what of it is exact. `budget` bounds the ways
+        that are tried. The verdict's `pods` are those to be placed again."""
+        return repair.repaired(self, inventory, shape, nodes, lost, budget)
 
     def fits(self, inventory: Inventory, shape: Shape, nodes: tuple[tuple[str, ...], ...]) -> Verdict | None:
         """Whether a committed placement still has eligible nodes and keeps every hard constraint by today's labels and
