@@ -205,14 +205,14 @@ def _random_part(rng: random.Random, places: list[str], names: tuple[str, ...]) 
     if kind in ("equal", "nested"):
         size = rng.randint(1, 4)
         part.segments = [_equal(inner, part.count, size)]
-        if kind == "nested":
+        if kind == "nested" and inner != outer:
             part.segments.append(_equal(outer, part.count, size * rng.randint(1, 3)))
     elif kind.startswith("uneven"):
         sizes: list[int] = []
         while sum(sizes) < part.count:
             sizes.append(min(part.count - sum(sizes), rng.choice([1, 2, 3, 4])))
         part.segments = [(inner, sizes, None)]
-        if kind == "uneven-nested":
+        if kind == "uneven-nested" and inner != outer:
             outer_sizes, rest = [], list(sizes)
             while rest:
                 n = rng.randint(1, 2)

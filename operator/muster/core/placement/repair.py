@@ -14,44 +14,32 @@ that move fewest are tried for the best vector, so the result is exact (`proven`
 
 For several roles, each is placed exactly around the others, one after the other in several orders: proven where no
 survivor moves and one role alone lost ranks. If the domain that the whole gang shares has no room, or no pattern is
-found, the gang is placed anew: for one role by the exact search, for several by `several`, within fill limits; then
-ranks keep their nodes as far as pieces of one kind can be exchanged, which is not proven to be the most.
+found, the gang is placed anew (`repair_anew`): for one role by the exact search. Then ranks keep their nodes as far as
+pieces of one kind can be exchanged, which is not proven to be the most.
 """
 
 from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from itertools import islice, permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from muster.core.inventory import Inventory
-from muster.core.model import Objective, Repaired, Shape, Verdict
+from muster.core.model import Repaired, Shape, Verdict
 from muster.core.placement import repair_anew, repair_verdict
 from muster.core.placement.repair_case import Case
 from muster.core.placement.repair_parts import FREE, Choice, Left, Region, left
-from muster.core.placement.repair_place import Lacking, put
+from muster.core.placement.repair_try import Answer, filled, worth
 from muster.core.placement.tree import Ints
 
 if TYPE_CHECKING:
     from muster.core.placement.solver import Solver
 
-_ORDERS = 6
 Pattern = tuple[Choice, ...]
 _WHOLE = -1
 """The role in a choice that is about the domain that all roles share."""
-
-
-@dataclass(slots=True)
-class _Answer:
-    moved: int
-    objective: Objective
-    positions: list[Ints]
-    domains: tuple[tuple[str, int], ...]
-    how: str
-    exact: bool
 
 
 @dataclass(slots=True)
@@ -59,7 +47,7 @@ class _Tried:
     """What came of a pattern: an answer, or the patterns to try next; `bound`: ranks that it moves at least."""
 
     bound: int
-    answer: _Answer | None
+    answer: Answer | None
     next: list[Pattern]
     lacking: list[tuple[int, Region]]
     known: bool
@@ -79,20 +67,20 @@ def repaired(
         return gang
     if [len(mine) for mine in nodes] != [role.count for role in gang.roles]:
         raise ValueError("the placement to repair is not one of this shape")
-    case = Case(solver, inventory, gang, nodes, lost)
-    search = _Search(case, shape, budget)
+    case = Case(solver, inventory, shape, gang, nodes, lost)
+    search = _Search(case, budget)
     best = search.run()
     if best is None:
         return repair_verdict.refused(case, search.lacking, search.steps if search.cut else 0)
     proven = best.exact and not search.cut
     if len(gang.roles) > 1:
         proven = proven and best.moved == len(lost) and len({role for role, _ in lost}) <= 1
-    return _told(case, shape, nodes, best, proven)
+    return _told(case, nodes, best, proven)
 
 
 class _Search:
-    def __init__(self, case: Case, shape: Shape, budget: int) -> None:
-        self.case, self.shape, self.budget = case, shape, budget
+    def __init__(self, case: Case, budget: int) -> None:
+        self.case, self.budget = case, budget
         self.steps = 0
         self.cut = False
         """The budget ended, or something could not be judged."""
@@ -100,8 +88,8 @@ class _Search:
         """What lacked room, (role, region), when nothing had given way yet."""
         self._tried: dict[Pattern, _Tried] = {}
 
-    def run(self) -> _Answer | None:
-        best: _Answer | None = None
+    def run(self) -> Answer | None:
+        best: Answer | None = None
         # The gang as a whole comes after all patterns that keep anything.
         queue: list[tuple[int, int, Pattern]] = [(0, 0, ())] if self.case.survivors else []
         while queue:
@@ -122,7 +110,7 @@ class _Search:
                     heapq.heappush(queue, (tried.bound, -len(pattern), pattern))
                     continue
             if tried.answer is not None:
-                if best is None or _worth(tried.answer) < _worth(best):
+                if best is None or worth(tried.answer) < worth(best):
                     best = tried.answer
                 continue
             for following in tried.next:
@@ -132,14 +120,10 @@ class _Search:
             return best
         if self.cut:
             best = self._dive()
-        anew = repair_anew.placed(self.case, self.shape, self.budget)
-        if anew is not None:
-            answer = self._answer(anew.positions, "gang", anew.exact)
-            if best is None or _worth(answer) < _worth(best):
-                best = answer
-        return best
+        anew = repair_anew.placed(self.case, self.budget)
+        return anew if best is None or (anew is not None and worth(anew) < worth(best)) else best
 
-    def _dive(self) -> _Answer | None:
+    def _dive(self) -> Answer | None:
         """The first answer when always the pattern that moves least is followed."""
         pattern: Pattern = ()
         while True:
@@ -173,7 +157,7 @@ class _Search:
                 domains = sorted(set(tree.domain[parts.depths[level]][lies[lies != FREE]].tolist()))
                 return self._torn(pattern, (index, level, piece), domains, bound, free=True)
             stays.append(stay)
-        answer, lacking, known = self._filled(stays, at)
+        answer, lacking, known = filled(case, stays, at)
         if answer is not None:
             return _Tried(bound, answer, [], [], known)
         following, more = self._yielding(pattern, stays, at, lacking)
@@ -202,39 +186,6 @@ class _Search:
         """Survivors that must share a domain lie in several, by today's labels: one of these, or none, is kept."""
         choices = [*domains, FREE] if free else domains
         return _Tried(bound, None, [_with(pattern, (piece, choice)) for choice in choices], [], known=True)
-
-    def _filled(self, stays: list[Left], at: list[Ints]) -> tuple[_Answer | None, list[tuple[int, Region]], bool]:
-        """Put back what is free: the best answer over several orders of the roles, or what lacks room."""
-        case = self.case
-        wanting = [index for index, stay in enumerate(stays) if stay.free]
-        best: _Answer | None = None
-        bad: list[tuple[int, Region]] = []
-        known = True
-        segment = any(region[0] < case.parts[i].last for i, stay in enumerate(stays) for region in stay.free)
-        for order in islice(permutations(wanting), _ORDERS):
-            positions, exact = [mine.copy() for mine in at], True
-            for index in order:
-                ground = case.ground(index, case.held(positions))
-                role, parts = case.gang.roles[index], case.parts[index]
-                found = put(case.solver, ground, role, parts, stays[index], case.together)
-                if isinstance(found, Lacking):
-                    bad = bad or [(index, region) for region in found.regions]
-                    known = known and found.known
-                    break
-                exact = exact and found.exact
-                for rank, position in found.ranks.items():
-                    positions[index][rank] = position
-            else:
-                answer = self._answer(positions, "segment" if segment else "domain", exact)
-                if best is None or _worth(answer) < _worth(best):
-                    best = answer
-        return best, bad, known
-
-    def _answer(self, positions: list[Ints], how: str, exact: bool) -> _Answer:
-        case = self.case
-        stayed = sum(int(((a == b) & (b != FREE)).sum()) for a, b in zip(positions, case.at, strict=True))
-        vector, domains = case.objective(positions)
-        return _Answer(case.pods - stayed, vector, positions, domains, how, exact)
 
     def _yielding(
         self, pattern: Pattern, stays: list[Left], at: list[Ints], lacking: list[tuple[int, Region]]
@@ -285,11 +236,7 @@ class _Search:
         return int(case.ground(index, case.held(at)).slots[start:stop].sum()) >= wanted
 
 
-def _worth(answer: _Answer) -> tuple[int, ...]:
-    return answer.moved, *answer.objective.vector
-
-
-def _told(case: Case, shape: Shape, nodes: tuple[tuple[str, ...], ...], best: _Answer, proven: bool) -> Repaired:
+def _told(case: Case, nodes: tuple[tuple[str, ...], ...], best: Answer, proven: bool) -> Repaired:
     """The answer in names."""
     names = case.tree.names
     found = tuple(tuple([names[at] for at in mine]) for mine in (positions.tolist() for positions in best.positions))
@@ -297,7 +244,7 @@ def _told(case: Case, shape: Shape, nodes: tuple[tuple[str, ...], ...], best: _A
     for role, (before, after) in enumerate(zip(nodes, found, strict=True)):
         moved.update((role, rank) for rank, (a, b) in enumerate(zip(before, after, strict=True)) if a != b)
     here = dict(best.domains)
-    known = case.solver.least(case.inventory, shape)
+    known = case.solver.least(case.inventory, case.shape)
     least = best.domains if known is None else tuple((name, min(n, here[name])) for name, n in known[0])
     return Repaired(found, tuple(sorted(moved)), best.objective, proven, best.domains, least, best.how)
 

@@ -3,45 +3,61 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
 
-from muster.core.model import Found, Shape
+from muster.core.model import Found
 from muster.core.placement.field import apart, unlimited
 from muster.core.placement.repair_case import Case
-from muster.core.placement.repair_parts import Parts
+from muster.core.placement.repair_parts import FREE, Left, Parts
+from muster.core.placement.repair_try import Answer, answered, filled, worth
 from muster.core.placement.tasks import tractable
 from muster.core.placement.tree import Ints
 
 
-@dataclass(frozen=True, slots=True)
-class Anew:
-    """Positions per role and rank; `exact`: the least vector of all placements."""
-
-    positions: list[Ints]
-    exact: bool
-
-
-def placed(case: Case, shape: Shape, budget: int) -> Anew | None:
-    """A placement of the whole gang on what is free without it; None if there is none (for several roles, or uneven
-    segments of very many kinds: if none is found)."""
+def placed(case: Case, budget: int) -> Answer | None:
+    """A placement of the whole gang on what is free without it; None if there is none. For several roles, or uneven
+    segments of very many kinds: the best of what `Solver.place` finds within fill limits, and what is found by filling
+    each domain that may hold all of them; None if nothing is found in as many tries as the budget says."""
     role = case.gang.roles[0]
     if len(case.gang.roles) == 1 and tractable(role):
         where = unlimited(apart(case.tree, case.busy, case.base[0]))
         ranks = case.solver.alone(where, role) if case.solver.possible(where, role) else None
-        positions = None if ranks is None else [np.array(ranks, np.int64)]
-        exact = True
-    else:
-        found = case.solver.place(case.inventory, shape, budget)
-        exact = False
-        positions = None
-        if isinstance(found, Found):
-            positions = [np.array([case.tree.position[name] for name in mine], np.int64) for mine in found.nodes]
-    if positions is None:
-        return None
+        return None if ranks is None else _answered(case, [np.array(ranks, np.int64)], exact=True)
+    found = case.solver.place(case.inventory, case.shape, budget)
+    best: Answer | None = None
+    if isinstance(found, Found):
+        positions = [np.array([case.tree.position[name] for name in mine], np.int64) for mine in found.nodes]
+        best = _answered(case, positions, exact=False)
+    nowhere = [np.full(len(mine), FREE) for mine in case.at]
+    for domain in _domains(case)[:budget]:
+        stays = [
+            Left(mine != FREE, (), {(0, domain): list(range(len(parts.firsts[0])))})
+            for parts, mine in zip(case.parts, nowhere, strict=True)
+        ]
+        full = filled(case, stays, nowhere)[0]
+        if full is not None:
+            answer = _answered(case, full.positions, exact=False)
+            if best is None or worth(answer) < worth(best):
+                best = answer
+    return best
+
+
+def _answered(case: Case, positions: list[Ints], *, exact: bool) -> Answer:
     kept = [_kept(parts, old, new) for parts, old, new in zip(case.parts, case.at, positions, strict=True)]
-    return Anew(kept, exact)
+    return answered(case, kept, "gang", exact)
+
+
+def _domains(case: Case) -> list[int]:
+    """The domains that may hold all roles, those with least room first."""
+    tree, depth = case.tree, case.together
+    able = np.ones(tree.domains(depth), bool)
+    room = np.zeros(tree.domains(depth), np.int64)
+    for role, slots in zip(case.gang.roles, case.base, strict=True):
+        mine = tree.sums(depth, slots)
+        able &= mine >= role.count
+        room += mine
+    return sorted(np.flatnonzero(able).tolist(), key=lambda domain: (int(room[domain]), domain))
 
 
 def _kept(parts: Parts, old: Ints, new: Ints) -> Ints:

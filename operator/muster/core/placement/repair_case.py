@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from muster.core.inventory import Inventory
-from muster.core.model import Objective
+from muster.core.model import Objective, Shape
 from muster.core.placement import scene
 from muster.core.placement.gang import Gang
 from muster.core.placement.repair_fill import Ground
@@ -28,11 +28,12 @@ class Case:
         self,
         solver: Solver,
         inventory: Inventory,
+        shape: Shape,
         gang: Gang,
         nodes: Sequence[Sequence[str]],
         lost: frozenset[tuple[int, int]],
     ) -> None:
-        self.solver, self.inventory, self.gang, self.lost = solver, inventory, gang, lost
+        self.solver, self.inventory, self.shape, self.gang, self.lost = solver, inventory, shape, gang, lost
         self.tree = tree = solver.tree(inventory)
         self.together = max(gang.required, gang.boundary)
         """The depth of the domain that all roles share; 0 for none."""

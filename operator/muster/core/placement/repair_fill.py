@@ -26,6 +26,8 @@ _MANY = 64
 """Nodes of a domain above which those that are alike are told apart by arrays."""
 
 Link = Any
+_LATER = "later"
+"""How a domain takes its state was worked out for one like it, and will be for itself if it is chosen."""
 """None, or (what the children before take, child, its state, how it takes it)."""
 Curve = dict[Vector, tuple[int, Link]]
 
@@ -79,7 +81,9 @@ class Filling:
         self._unit = [1 << _FIELD * (entries - 1 - i) for i in range(entries)]
         self._last = tree.depths - 1 if tree.depths > 1 else tree.depths
         self._rooms: dict[int, Ints] = {}
-        self._alike: dict[object, Curve] = {}
+        self._bottoms: list[int] | None = None
+        self._classes: dict[tuple[int, ...], int] = {}
+        self._known: dict[tuple[int, int, Vector, int], Curve] = {}
 
     def depth(self, level: int) -> int:
         """The depth of the domains that are regions for this level."""
@@ -128,15 +132,11 @@ class Filling:
 
     def _whole(self, depth: int, domain: int, level: int, caps: Vector) -> Curve:
         """What one domain can take of the pieces of a level, its own key included."""
-        ground, tree = self.ground, self.ground.tree
-        mark: object = None
-        if depth == tree.depths - 1 and ground.fewer is None and (depth, domain) not in self._around:
-            run = slice(int(tree.start[depth][domain]), int(tree.start[depth][domain + 1]))
-            if not ground.used[run].any():
-                mark = level, caps, ground.slots[run].tobytes(), ground.busy[run].tobytes()
-                known = self._alike.get(mark)
-                if known is not None:
-                    return known
+        alike = self._class(depth, domain)
+        mark = depth, level, caps, alike
+        known = self._known.get(mark) if alike >= 0 else None
+        if known is not None:
+            return known
         touch = self._touch(depth, domain)
         out: Curve = {}
         if level < self.parts.last and self.parts.depths[level] == depth:
@@ -149,9 +149,32 @@ class Filling:
         else:
             for state, (key, link) in self._inside(depth, domain, level, caps).items():
                 out[state] = key + (touch if any(state) else 0), link
-        if mark is not None:
-            self._alike[mark] = out
+        if alike >= 0:
+            out = {state: (key, _LATER if any(state) else None) for state, (key, _) in out.items()}
+            self._known[mark] = out
         return out
+
+    def _class(self, depth: int, domain: int) -> int:
+        """Domains of one number hold alike nodes, in whatever order; -1 where the gang is already, or a region."""
+        if self.ground.fewer is not None:
+            return -1
+        tree = self.ground.tree
+        bottom = tree.depths - 1
+        if self._bottoms is None:
+            self._bottoms = _classes(self.ground, bottom)
+            for at, mine in self._around:
+                if at == bottom:
+                    self._bottoms[mine] = -1
+        if depth == bottom:
+            return self._bottoms[domain]
+        first, stop = int(tree.children[depth][domain]), int(tree.children[depth][domain + 1])
+        if depth == bottom - 1:
+            inside = sorted(self._bottoms[first:stop])
+        else:
+            inside = sorted(self._class(depth + 1, child) for child in range(first, stop))
+        if inside[0] < 0 or (depth, domain) in self._around:
+            return -1
+        return self._classes.setdefault((depth, *inside), len(self._classes))
 
     def _made(self, level: int, state: Vector, more: Vector) -> Vector:
         """What pieces of a level are made of, and some more."""
@@ -264,12 +287,36 @@ class Filling:
                     own = self.wanted.get((level + 1, child), (0,))
                     out.pods.setdefault(child, []).append((child, self._made(level, state, own)[0]))
                 else:
+                    if inner is _LATER:
+                        none = (0,) * len(parts.pods[level + 1])
+                        inner = self._found(below, child, level + 1, self._made(level, state, none))
                     self._walk(below, child, (level + 1, child), inner, out)
             elif below == tree.depths:
                 if state[0]:
                     out.pods.setdefault(home, []).append((child, state[0]))
             else:
+                if inner is _LATER:
+                    inner = self._found(below, child, level, state)
                 self._walk(below, child, region, inner, out)
+
+    def _found(self, depth: int, domain: int, level: int, state: Vector) -> Link:
+        """How the children of a domain take a state."""
+        return self._inside(depth, domain, level, state)[state][1]
+
+
+def _classes(ground: Ground, depth: int) -> list[int]:
+    """Domains just above the nodes numbered by what nodes they hold; -1 for those in which the gang is already."""
+    tree = ground.tree
+    codes = ground.slots * 2 + ground.busy
+    _, columns = np.unique(codes, return_inverse=True)
+    width = int(columns.max(initial=0)) + 1
+    where = tree.domain[depth] * width + columns
+    table = np.bincount(where, minlength=tree.domains(depth) * width).astype(np.int32).reshape(-1, width)
+    numbers: dict[bytes, int] = {}
+    out = [numbers.setdefault(row.tobytes(), len(numbers)) for row in table]
+    for domain in np.flatnonzero(tree.sums(depth, ground.used.astype(np.int64))).tolist():
+        out[domain] = -1
+    return out
 
 
 def _both(curve: Curve, other: Curve, caps: Vector, child: int) -> Curve:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from muster.core.model import Verdict
+from muster.core.model import Reason, Verdict
 from muster.core.placement import judge, verdicts
 from muster.core.placement.repair_case import Case
 from muster.core.placement.repair_parts import FREE, Region
@@ -24,8 +24,8 @@ def refused(case: Case, lacking: list[tuple[int, Region]], steps: int) -> Verdic
         if int(free.sum()) < wanted and case.survivors:
             name = role.shape.name if several else ""
             return verdicts.insufficient(wanted, int(free.sum()), name, solver.view(inventory, role).exclusions)
-    if steps:
-        return verdicts.search_limit(sum(missing), steps)
+    if steps or (several and _open(case)):
+        return verdicts.search_limit(sum(missing), max(steps, 1))
     if lacking:
         index, region = lacking[0]
         role = gang.roles[index]
@@ -39,6 +39,12 @@ def refused(case: Case, lacking: list[tuple[int, Region]], steps: int) -> Verdic
         free_now = sum(int(mine.sum()) for mine in slots)
         return verdicts.scattered(sum(missing), free_now, case.tree.level(case.together))
     return judge.refused(solver, inventory, gang, gang.roles[0], solver.view(inventory, gang.roles[0]))
+
+
+def _open(case: Case) -> bool:
+    """Whether it is not known that several roles find no room, even without regard to what survives."""
+    found = case.solver.place(case.inventory, case.shape)
+    return not isinstance(found, Verdict) or found.reason is Reason.SEARCH_LIMIT
 
 
 def _nearest(case: Case, index: int, region: Region, slots: Ints) -> tuple[str, str, int]:
