@@ -465,17 +465,19 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """A repair that the solver proposes: the whole gang's nodes as in Found, with the ranks (role, rank) whose node
-    changed. `how`: `domain` (every lost rank replaced within its own domains), `segment` (some segment moved as a
-    whole) or `gang` (placed anew)."""
+    """A committed placement mended. `nodes`, `proven`, `domains` and `least` as in `Found`; the objective is that of
+    the whole new placement. Every rank that is not in `moved` keeps its node."""
 
     nodes: tuple[tuple[str, ...], ...]
     moved: tuple[tuple[int, int], ...]
+    """(role, rank), in order, of every rank that needs a new pod: the lost ones and those whose node changed."""
     objective: Objective
     proven: bool
     domains: tuple[tuple[str, int], ...]
     least: tuple[tuple[str, int], ...]
     how: str
+    """domain: every lost rank is replaced inside the domain of its innermost segment (without segments: of what is
+    required); segment: a segment moved as a whole, or none of its ranks was left; gang: placed anew as a whole."""
 
 
 @dataclass(frozen=True, slots=True)

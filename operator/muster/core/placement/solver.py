@@ -10,8 +10,8 @@ import numpy as np
 
 from muster.core.changes import Mark, since
 from muster.core.inventory import Epoch, Ground, Inventory
-from muster.core.model import Filter, Found, Objective, Remedy, Resources, Shape, Verdict
-from muster.core.placement import apart, judge, largest, ranks, remedy, several
+from muster.core.model import Filter, Found, Objective, Remedy, Repaired, Resources, Shape, Verdict
+from muster.core.placement import apart, judge, largest, ranks, remedy, repair, several
 from muster.core.placement.answer import Answer, spread
 from muster.core.placement.curves import State
 from muster.core.placement.field import Field, standing_on
@@ -68,6 +68,20 @@ class Solver:
             key = (inventory.epoch, shape, budget)
             return kept(self._never, key, lambda: apart.never(self, inventory, gang, budget), _KEPT) or found
         return found
+
+    def repair(
+        self,
+        inventory: Inventory,
+        shape: Shape,
+        nodes: tuple[tuple[str, ...], ...],
+        lost: frozenset[tuple[int, int]],
+        budget: int = BUDGET,
+    ) -> Repaired | Verdict:
+        """A committed placement mended: `lost` holds the (role, rank) that need another node; every other rank keeps
+        its own where that is possible, whatever became of it. `inventory` is a fork in which the gang holds nothing.
+        The fewest moved ranks, then the best objective; `repair` says what of it is exact. `budget` bounds the ways
+        that are tried. The verdict's `pods` are those to be placed again."""
+        return repair.repaired(self, inventory, shape, nodes, lost, budget)
 
     def fits(self, inventory: Inventory, shape: Shape, nodes: tuple[tuple[str, ...], ...]) -> Verdict | None:
         """Whether a committed placement still has eligible nodes and keeps every hard constraint by today's labels and
