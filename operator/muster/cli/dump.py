@@ -148,7 +148,7 @@ def _objects(path: Path, data: bytes, dump: Dump) -> Iterator[tuple[str, msgspec
                 yield f"document {number + 1}", msgspec.json.encode(document), ""
         return
     try:
-        if data.lstrip()[:1] == b"[":
+        if files.looks_like_array(data):
             for i, raw in enumerate(_ARRAY.decode(data)):
                 yield f"[{i}]", raw, ""
             return
