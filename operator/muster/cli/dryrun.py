@@ -20,7 +20,7 @@ from muster.embedded import wire
 from muster.embedded.server import Server
 from muster.kube import paths
 from muster.kube.client import MERGE_PATCH, Client
-from muster.kube.errors import ApiError
+from muster.kube.errors import Answer, ApiError
 from muster.kube.parse_cluster import pod_resource
 from muster.kube.parse_dump import Head
 from muster.kube.transport import Request, Response
@@ -88,9 +88,9 @@ class DryRun:
             self._prepare(job, duty.role)
             return asyncio.run(self._api.admit(Scene(job, self._world.topology, {}), duty, 0))
         except ApiError as error:
-            if error.answer not in REFUSALS:
-                raise
-            refused, said = error.answer.value, error.message
+            # Whatever else it answers is due to an object that it took and nobody can read.
+            refused = (error.answer if error.answer in REFUSALS else Answer.INVALID).value
+            said = error.message
         except wire.StatusError as error:
             refused, said = "invalid", error.message
         return Admission(job.namespace, duty.template, refused=refused, message=said)
@@ -125,6 +125,8 @@ class DryRun:
             return None
         try:
             obj: Mapping[str, Any] = msgspec.json.decode(raw)
+            if not isinstance(obj.get("spec"), dict) and "spec" in _KEPT[kind]:
+                raise ValueError("spec: expected an object")
             made = self._make(kind, namespace, name, {k: obj[k] for k in _KEPT[kind] if obj.get(k) is not None})
             if made and kind == "ResourceQuota":
                 status, spec = obj.get("status") or {}, obj.get("spec") or {}
