@@ -30,10 +30,10 @@ def free(known: Known, target: str) -> str:
     if "/" in target or (target not in world.nodes and any(job.name == target for job in world.jobs())):
         namespace, _, name = target.rpartition("/")
         job = known.find(name, namespace or None)
-        return f"{job.key} has ended ({_end(known, job)} pods)"
+        return f"{job.key} has ended ({counted(_end(known, job), 'pod')})"
     names = nodes(known, "--free", target)
     pods = sum(_clear(known, name) for name in names)
-    return f"{compress(names)} {'is' if len(names) == 1 else 'are'} free ({pods} pods) and usable"
+    return f"{compress(names)} {'is' if len(names) == 1 else 'are'} free ({counted(pods, 'pod')}) and usable"
 
 
 def cordon(known: Known, target: str) -> str:
@@ -54,6 +54,11 @@ def nodes(known: Known, option: str, target: str) -> tuple[str, ...]:
         what = "node or job" if option == "--free" else "node"
         raise Failed(f"{option} {target}: there is no {what} {(unknown or [target])[0]} here.")
     return names
+
+
+def counted(number: int, what: str) -> str:
+    """`1 pod`, `3 pods`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _end(known: Known, job: Job | Rejected) -> int:
@@ -124,7 +129,7 @@ def add_racks(known: Known, count: int) -> str:
         for i, node in enumerate(model):
             _copy(known, node, fresh.node(f"added-{number + 1}-{i:02d}"), above)
     what = f"{levels.levels[-1].name} {'domain is' if count == 1 else 'domains are'}"
-    return f"{count} {what} added, each like {usual[-1]} ({len(model)} nodes)"
+    return f"{count} {what} added, each like {usual[-1]} ({counted(len(model), 'node')})"
 
 
 class _Names:
