@@ -47,7 +47,6 @@ class _Planner:
         self._verdicts: list[tuple[str, Verdict]] = []
         self._wakes: dict[str, int | None] = {}
         self._errors: list[tuple[str, str]] = []
-        self._kept = 0
         self.pending = False
         """A job on the agenda is waiting."""
 
@@ -105,11 +104,9 @@ class _Planner:
             and not self._barred(job.id)
         ]
         waiting.sort(key=lambda job: queueing.order(world, job))
-        inventory = world.inventory.fork()
+        room = _Room(world)
         quotas = queueing.QuotaBook(world)
         blind = queueing.unknown_claims(world)
-        refused: dict[Shape, Verdict] = {}
-        asking: list[Shape] = []
         for job in waiting:
             try:
                 held = queueing.held(world, job, now)
@@ -121,33 +118,20 @@ class _Planner:
                 if held is not None:
                     self._wait(job, held.verdict)
                     if held.asking:
-                        asking.append(shape)
+                        room.keep(shape)
                     continue
-                if asking:  # room that those before it will have in a moment is not free for this one
-                    self._keep_room(inventory, asking)
-                    asking = []
-                answer: Found | Verdict = refused.get(shape) or world.solver.place(inventory, shape)
-                if isinstance(answer, Verdict):
-                    refused[shape] = answer
+                answer = room.find(shape)
+                if answer is None or isinstance(answer, Verdict):
                     self._wait(job, answer)
                 elif queueing.prefers_to_wait(job, answer, now):
                     self._prefer(job, answer)
                 else:
-                    inventory.claim(job.id, load_of(answer.nodes, [role.requests for role in shape.roles]))
+                    room.take(job.id, shape, answer)
                     quotas.take(job)
                     status = lifecycle.placed(job, answer, world.term or "", world.roles_hash(job), now)
                     self._decide(job, lifecycle.Row.PLACED, status)
             except Exception as error:  # as above
                 self._fail(job.id, error)
-
-    def _keep_room(self, inventory: Inventory, shapes: list[Shape]) -> None:
-        """Take the room of gangs that would be placed were their pods admitted as they are written."""
-        for shape in shapes:
-            found = self._world.solver.place(inventory, shape)
-            if isinstance(found, Found):
-                self._kept += 1
-                load = load_of(found.nodes, [role.requests for role in shape.roles])
-                inventory.claim(f"\0{self._kept}", load)
 
     def _prefer(self, job: Job, found: Found) -> None:
         since = job.status.placeable_since
@@ -195,3 +179,54 @@ class _Planner:
             capacity=self._world.capacity,
             errors=tuple(self._errors),
         )
+
+
+class _Room:
+    """What is free for the waiting during one pass. It only shrinks, so a shape that was refused stays refused."""
+
+    def __init__(self, world: World) -> None:
+        self._solver = world.solver
+        self._free = world.inventory.fork()
+        self._left: Inventory | None = None
+        """What is free once room is kept, if it is for any."""
+        self._asking: list[Shape] = []
+        self._kept = 0
+        self._refused: dict[Shape, Verdict | None] = {}
+
+    def keep(self, shape: Shape) -> None:
+        """A gang that would be placed were its pods admitted as they are written, which is being asked: what it will
+        have in a moment is not free for those behind it."""
+        self._asking.append(shape)
+
+    def find(self, shape: Shape) -> Found | Verdict | None:
+        """A placement; the verdict, in numbers that leave kept room out of account, since they are told for longer than
+        it is kept; or None if nothing but kept room is in the way."""
+        if shape in self._refused:
+            return self._refused[shape]
+        self._keep_asked()
+        answer = self._solver.place(self._free if self._left is None else self._left, shape)
+        if isinstance(answer, Found):
+            return answer
+        if self._left is not None:
+            alone = self._solver.place(self._free, shape)
+            self._refused[shape] = alone if isinstance(alone, Verdict) else None
+        else:
+            self._refused[shape] = answer
+        return self._refused[shape]
+
+    def take(self, owner: str, shape: Shape, found: Found) -> None:
+        """A gang is placed."""
+        load = load_of(found.nodes, [role.requests for role in shape.roles])
+        self._free.claim(owner, load)
+        if self._left is not None:
+            self._left.claim(owner, load)
+
+    def _keep_asked(self) -> None:
+        for shape in self._asking:
+            if self._left is None:
+                self._left = self._free.fork()
+            found = self._solver.place(self._left, shape)
+            if isinstance(found, Found):
+                self._kept += 1
+                self._left.claim(f"\0{self._kept}", load_of(found.nodes, [role.requests for role in shape.roles]))
+        self._asking.clear()
