@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from muster.core.lifecycle import Row
-from muster.core.model import Job, Phase, Reason, Rejected, Transition, Verdict
+from muster.core.model import Job, Phase, Reason, Rejected, Remedy, Transition, Verdict
 
 EXCLUSIONS_TOLD = 4
 """A sentence names at most this many causes of exclusion."""
 
 
-def sentence(verdict: Verdict) -> str:
-    """Say why a job waits, with the numbers a person can check."""
+def sentence(verdict: Verdict, remedy: Remedy | None = None) -> str:
+    """Say why a job waits, with the numbers a person can check, and what would start it."""
     facts = dict(verdict.numbers)
     return f"{_reason(verdict.reason, facts)}{_excluded(verdict)}"
 

@@ -33,6 +33,7 @@ from muster.core.model import (
     Record,
     Refused,
     Rejected,
+    Remedy,
     RoleShape,
     Shape,
     Stage,
@@ -227,6 +228,11 @@ class World:
                 )
             )
         return Shape(tuple(roles), job.required, job.preferred)
+
+    def remedy(self, inventory: Inventory, shape: Shape, verdict: Verdict) -> Remedy | None:
+        """The smallest change that would place a shape that this inventory (ours, or a fork) refused with this verdict;
+        None for reasons that are not the solver's."""
+        return None
 
     def broken_by_labels(self, job: Job, placement: Placement) -> Verdict | None:
         """The hard constraint that this placement breaks by today's labels, if any; judged once an epoch."""
