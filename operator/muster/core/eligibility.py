@@ -1,8 +1,7 @@
 """Whether a pod may use a node: selectors, taints and the node's own state, as kube-scheduler judges them.
 
-Source: Kubernetes documentation, "Assigning Pods to Nodes" and "Taints and Tolerations"; where that is silent
-(which texts are numbers, what an operator without values means), k8s.io/component-helpers/scheduling/corev1/nodeaffinity
-and Toleration.ToleratesTaint of k8s.io/api.
+Source: Kubernetes documentation, "Assigning Pods to Nodes" and "Taints and Tolerations"; which texts count as numbers,
+where that is silent: package nodeaffinity of k8s.io/component-helpers and Toleration.ToleratesTaint of k8s.io/api.
 """
 
 from __future__ import annotations
