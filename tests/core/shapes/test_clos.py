@@ -117,12 +117,13 @@ def test_a_gang_costs_the_least_and_leaves_the_least(clos: Cluster, wanted: int)
     assert found.objective.cost == cost
     assert dict(found.domains) == {"core": 1, "pod": pods, "access": switches}
     # The least is of each level by itself: more pods may need fewer access switches.
-    assert dict(found.least) == {"core": 1, "pod": fewest(by_pod(), wanted), "access": fewest(fabric().values(), wanted)}
+    least = {"core": 1, "pod": fewest(by_pod(), wanted), "access": fewest(fabric().values(), wanted)}
+    assert dict(found.least) == least
     assert found.objective.leftover == least_leftover(fabric(), wanted, pods, switches)
     assert len(set(found.nodes[0])) == wanted
 
 
-@pytest.mark.parametrize(("segments", "size"), [(1, 8), (20, 4), (34, 8), (35, 8), (68, 8), (60, 3), (112, 4), (150, 5)])
+@pytest.mark.parametrize(("segments", "size"), [(1, 8), (20, 4), (35, 8), (68, 8), (60, 3), (112, 4), (150, 5)])
 def test_segments_on_the_fabric(clos: Cluster, segments: int, size: int) -> None:
     answer = clos.ask(role(segments * size, EIGHT, segments=[("access", size)]))
     expected = least_cost(fabric(), segments, size)

@@ -57,7 +57,7 @@ def test_each_product_by_its_label_and_by_its_resource(mixed: Cluster) -> None:
 
 def test_causes_against_a_gang_of_one_product(mixed: Cluster) -> None:
     over = mixed.refused(role(13, **GB300))
-    assert numbers(over, "constraint", "largest") == {"reason": "Unsatisfiable", "constraint": "capacity", "largest": 12}
+    assert (over.number("constraint"), over.number("largest")) == ("capacity", 12)
     # The defaults tolerate what GB300 nodes are tainted with. A node counts once: selector before taint before room.
     assert dict(over.exclusions) == {"selector": 15}
     whole = mixed.refused(role(9, {GPU: "8"}))

@@ -1,8 +1,8 @@
-"""Racks that are not all alike: of unequal size, with dead nodes, filled to 16 of 18, without an NVLink domain's label."""
+"""Racks that are not all alike: of unequal size, with dead nodes, filled to 16 of 18, without the label of a domain."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
 from tests.core.shapes.wire import CLIQUE, GPU, Cluster, Wire, level, node, numbers, pod, role, topology
@@ -12,12 +12,12 @@ FABRIC = (level("spine", TIER + "1"), level("leaf", TIER + "0"))
 RACK = level("nvlink", CLIQUE, placeholderValues=["no-imds-data"])
 
 
-def rack(r: int, nodes: int, *, dead: int = 0, cordoned: int = 0, labels: Mapping[str, str] | None = None) -> Iterator[Wire]:
+def rack(r: int, nodes: int, *, dead: int = 0, cordoned: int = 0) -> Iterator[Wire]:
     """Rack r, two a leaf; the first nodes of it are dead, the next ones cordoned."""
     own = {TIER + "1": "s0", TIER + "0": f"l{r // 2}", CLIQUE: f"c{r}.1", "nvidia.com/gpu.product": "NVIDIA-GB300"}
     for n in range(nodes):
         ready = "Unknown" if n < dead else "True"
-        yield node(f"r{r}-n{n:02}", own | dict(labels or {}), ready=ready, cordoned=dead <= n < dead + cordoned)
+        yield node(f"r{r}-n{n:02}", own, ready=ready, cordoned=dead <= n < dead + cordoned)
 
 
 def racks_of(found_on: list[str]) -> list[int]:

@@ -1,6 +1,6 @@
 """Clusters as the API shows them, put through the parser, and gangs put to the solver that stands behind it.
 
-Nothing here is a core record made by hand: nodes and pods are written as kubectl prints them, jobs as people write them.
+No core record is made by hand: nodes and pods are written as kubectl prints them, jobs as people write them.
 """
 
 from __future__ import annotations
