@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tests.core.shapes.wire import CLIQUE, GPU, TIME, Cluster, Wire, level, node, numbers, pod, role, topology
@@ -115,7 +116,7 @@ def test_host_ports_one_a_node(here: Cluster) -> None:
 def test_pods_that_were_resized_in_place(here: Cluster) -> None:
     """What kubelet has given counts until it has taken it back, and what is wished for as soon as it can be had."""
 
-    def resized(name: str, on: str, wished: str, given: str, **more: object) -> Wire:
+    def resized(name: str, on: str, wished: str, given: str, **more: Any) -> Wire:
         amounts = {"cpu": given}
         status = {"name": "main", "allocatedResources": amounts, "resources": {"requests": amounts}}
         return pod(name, on, {"cpu": wished}, containerStatuses=[status], **more)

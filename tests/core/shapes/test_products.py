@@ -10,8 +10,8 @@ from tests.core.shapes.wire import CLIQUE, GPU, Cluster, Wire, level, node, numb
 PRODUCT = "nvidia.com/gpu.product"
 AMD = "amd.com/gpu"
 TIER = "fabric.topograph.run/tier-"
-GB300 = {"nodeSelector": {PRODUCT: "NVIDIA-GB300"}}
-HOPPER = {"nodeSelector": {PRODUCT: "NVIDIA-H100-80GB-HBM3"}}
+GB300: Wire = {"nodeSelector": {PRODUCT: "NVIDIA-GB300"}}
+HOPPER: Wire = {"nodeSelector": {PRODUCT: "NVIDIA-H100-80GB-HBM3"}}
 TAINTED = {"key": GPU, "value": "present", "effect": "NoSchedule"}
 ARM = {"key": "kubernetes.io/arch", "value": "arm64", "effect": "NoSchedule"}
 AMD_TAINT = {"key": AMD, "value": "present", "effect": "NoSchedule"}

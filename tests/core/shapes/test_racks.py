@@ -83,9 +83,9 @@ def test_dead_and_cordoned_nodes_are_missing_and_named() -> None:
 LIMITED = topology("Custom", *FABRIC, level("nvlink", CLIQUE, fillLimit=16))
 
 
-def used(name: str, **more: object) -> Wire:
+def used(name: str) -> Wire:
     """A pod that takes a whole node."""
-    return pod(f"on-{name}", name, {GPU: "4"}, **more)
+    return pod(f"on-{name}", name, {GPU: "4"})
 
 
 def test_two_nodes_of_every_rack_stay_free() -> None:
