@@ -59,7 +59,7 @@ def requirement(draw: st.DrawFn, fields: bool = False) -> Wire:
         return {"key": "metadata.name", "operator": draw(st.sampled_from(("In", "NotIn"))), "values": [name]}
     operator = draw(st.sampled_from(("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")))
     most = {"In": (1, 3), "NotIn": (1, 3), "Gt": (1, 1), "Lt": (1, 1)}.get(operator)
-    made = {"key": draw(st.sampled_from(KEYS)), "operator": operator}
+    made: Wire = {"key": draw(st.sampled_from(KEYS)), "operator": operator}
     if most is not None:
         made["values"] = draw(st.lists(st.sampled_from(TEXTS), min_size=most[0], max_size=most[1]))
     return made
@@ -123,13 +123,15 @@ def embedded(wire: Wire, spec: Wire) -> str:
 
 
 def judged(nodes: list[Wire], spec: Wire) -> list[tuple[bool, bool, bool, bool]]:
-    """Per node: may the pod use it, as each of the three says (all at once by `eligible` and one by one by `unfit`)."""
+    """Per node: may the pod use it, as each of the three says (all at once by `Eligible` and one by one by `unfit`)."""
     wanted: Filter = filter_of(spec)
     records: list[Node] = [parse.node(json.dumps(each).encode()) for each in nodes]
     here = inventory(records, topology())
     tree = Tree(here)
-    found = view.eligible(tree, here, wanted)
-    at_once = {name: found.code[i] == 0 for i, name in enumerate(tree.names)}
+    found = view.Eligible(tree, wanted)
+    borne = [not why for why in found.repelled(here.taints(), here.healthy)]
+    numbers = here.look(tree.rows, [])[0][2]
+    at_once = {name: found.code[i] == 0 and borne[numbers[i]] for i, name in enumerate(tree.names)}
     return [
         (
             eligibility.unfit(record, wanted) is None,
