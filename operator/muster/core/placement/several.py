@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from muster.core.placement.solver import Solver
 
 _CELLS = 2048
-"""States of the whole gang beyond which the relaxations come first: they are cheap and often prove what they lead to."""
+"""States of the whole gang beyond which the relaxations come first: cheap, and often the proof of what they lead to."""
 
 
 def place(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> Found | Verdict:
