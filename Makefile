@@ -51,6 +51,7 @@ demo: $(STAMP) ## a 4,608-GPU cluster in this machine's memory, gangs scheduled 
 
 oracle: $(STAMP) ## the solver against CP-SAT on 5,000 random states (a quarter of an hour)
 	PYTHONPATH=. $(BIN)/python -m tests.core.placement.run_oracle
+	PYTHONPATH=. $(BIN)/python -m tests.core.placement.run_changes
 
 bench-placement: $(STAMP) ## time and quality of placement, written to benchmarks/results
 	$(BIN)/python -m benchmarks.placement

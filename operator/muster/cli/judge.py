@@ -153,6 +153,7 @@ def _placed(world: World, key: str, roles: tuple[str, ...], answer: Found | Plac
         "objective": _objective(answer.objective),
         "domains": dict(answer.domains),
         "ranks": ranks,
+        "bound": list(answer.bound) if isinstance(answer, Found) and answer.bound is not None else None,
     }
 
 
@@ -168,6 +169,7 @@ def _element(key: str, *, reason: str = "", message: str = "", details: dict[str
         "message": message,
         "details": details or {},
         "change": None,
+        "bound": None,
     }
 
 

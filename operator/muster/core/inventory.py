@@ -9,7 +9,7 @@ them. A fork shares everything until either side writes (`rows`, `overlay`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,18 @@ class _Held:
     daemon: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds what on a node. `owner`: a job of ours, None for the pods of nobody we know, which are one holder, and
+    those of DaemonSets (and mirror pods) another (`daemon`). `pods`: how many pods are meant, none for a claim whose
+    pods are not there yet."""
+
+    owner: str | None
+    amounts: Amounts
+    pods: int
+    daemon: bool = False
+
+
 class Epoch:
     """Identity of a state of the nodes: two inventories with the same epoch object have the same nodes, labels, taints,
     allocatable amounts and topology. Compare with `is`; caches keep it as a key."""
@@ -69,6 +81,8 @@ class Inventory:
         """Resource name to the column of what is used; what is allocatable lies right of it."""
         self._rows = Rows(_RESOURCES)
         self._pods: Overlay[str, _Held] = Overlay()
+        self._on: Overlay[str, tuple[str, ...]] | None = None
+        """The pods that hold something on each node, by id; kept from when it is first asked for."""
         self._owned: Overlay[tuple[str, str], Amounts] = Overlay()
         self._claims: Overlay[str, Mapping[str, Resources]] = Overlay()
         self._log = Log()
@@ -138,6 +152,8 @@ class Inventory:
             self._hold(old, -1)
         self._pods[pod.id] = held
         self._hold(held, 1)
+        if self._on is not None:
+            self._move(pod.id, () if old is None else old.nodes, nodes)
 
     def free(self, pod_id: str) -> None:
         """Forget a pod."""
@@ -146,6 +162,8 @@ class Inventory:
             return
         self.version += 1
         self._hold(held, -1)
+        if self._on is not None:
+            self._move(pod_id, held.nodes, ())
 
     def claim(self, owner: str, load: Mapping[str, Resources]) -> None:
         """Replace an owner's live claim: node name to the summed requests of its pods there."""
@@ -173,6 +191,10 @@ class Inventory:
     def claimed(self, owner: str) -> Mapping[str, Resources]:
         """The owner's live claim, node name to amounts; empty if it has none."""
         return self._claims.get(owner) or {}
+
+    def claims(self) -> Iterator[tuple[str, Collection[str]]]:
+        """Every owner of a live claim, and its nodes."""
+        return ((owner, load.keys()) for owner, load in self._claims.items())
 
     def set_topology(self, spec: TopologySpec) -> None:
         """Use this ClusterTopology from now on; its nodeSelector says which nodes take part."""
@@ -275,6 +297,43 @@ class Inventory:
                     break
         return tuple(sorted(out))
 
+    def index_pods(self) -> None:
+        """Find the pods of each node at once from now on, here and in forks made later; see `holders`."""
+        if self._on is None:
+            found: dict[str, tuple[str, ...]] = {}
+            for id_, held in self._pods.items():
+                for name in held.nodes:
+                    found[name] = (*found.get(name, ()), id_)
+            self._on = Overlay()
+            for name, ids in found.items():
+                self._on[name] = ids
+
+    def holders(self, names: Collection[str]) -> dict[str, list[Holder]]:
+        """Who holds something on some nodes: the jobs in no order, then the other pods, then the DaemonSets'."""
+        self.index_pods()
+        assert self._on is not None
+        wanted = set(names)
+        owners: dict[str, dict[str, int]] = {name: {} for name in names}
+        for owner, load in self._claims.items():
+            for name in wanted & load.keys():
+                owners[name][owner] = 0
+        out: dict[str, list[Holder]] = {}
+        for name, pods in owners.items():
+            others: dict[bool, tuple[Amounts, int]] = {}
+            for id_ in self._on.get(name) or ():
+                held = self._pods[id_]
+                if held.owner is not None:
+                    pods[held.owner] = pods.get(held.owner, 0) + 1
+                else:
+                    amounts, n = others.get(held.daemon, (_NOTHING, 0))
+                    others[held.daemon] = _plus(amounts, held.requests, 1), n + 1
+            out[name] = [
+                Holder(owner, _most(self.claimed(owner).get(name, ()), self._owned.get((owner, name)) or _NOTHING), n)
+                for owner, n in pods.items()
+            ]
+            out[name] += [Holder(None, *others[daemon], daemon) for daemon in (False, True) if daemon in others]
+        return out
+
     def fork(self) -> Inventory:
         """An independent copy for a `what if`: it shares everything that neither side has written since."""
         other = Inventory.__new__(Inventory)
@@ -282,6 +341,7 @@ class Inventory:
         other._nodes, other._row = self._nodes.fork(), self._row.fork()
         other._column = dict(self._column)
         other._pods, other._owned, other._claims = self._pods.fork(), self._owned.fork(), self._claims.fork()
+        other._on = None if self._on is None else self._on.fork()
         other._rows = self._rows.fork()
         other._log = Log(self._log.mark())
         self._names_shared = other._names_shared = True
@@ -292,6 +352,7 @@ class Inventory:
         other = self.fork()
         other._log = Log()
         other._pods, other._owned, other._claims = Overlay(), Overlay(), Overlay()
+        other._on = None
         other._healthy = True
         other._rows = self._rows.cleared()
         for row in range(len(self._names)):
@@ -409,6 +470,19 @@ class Inventory:
         line[_BUSY] += busy
         self._log.note(row)
         return row
+
+    def _move(self, pod: str, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+        assert self._on is not None
+        for name in before:
+            if name not in after:
+                left = tuple(id_ for id_ in self._on.get(name) or () if id_ != pod)
+                if left:
+                    self._on[name] = left
+                else:
+                    self._on.pop(name)
+        for name in after:
+            if name not in before:
+                self._on[name] = (*(self._on.get(name) or ()), pod)
 
     def _hold(self, held: _Held, sign: int) -> None:
         busy = 0 if held.daemon else sign

@@ -391,6 +391,8 @@ class Found:
     least: tuple[tuple[str, int], ...]
     preferred_least: int
     """The P-domains that a placement on the empty healthy cluster would touch at least (Objective.preferred's twin)."""
+    bound: tuple[int, ...] | None = None
+    """What no placement's vector is less than; the vector itself where that is proven."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from muster.core.changes import Mark, since
 from muster.core.inventory import Epoch, Inventory
-from muster.core.model import Filter, Found, Objective, Resources, Shape, Verdict
-from muster.core.placement import judge, largest, ranks, several
+from muster.core.model import Filter, Found, Objective, Remedy, Resources, Shape, Verdict
+from muster.core.placement import apart, judge, largest, ranks, remedy, several
 from muster.core.placement.answer import Answer, spread
 from muster.core.placement.curves import State
 from muster.core.placement.field import Field, standing_on
@@ -22,8 +23,8 @@ from muster.core.placement.tasks import structure_of, tractable
 from muster.core.placement.tree import Tree
 from muster.core.placement.view import Eligible, View, eligible
 
-BUDGET = 400
-"""Searches that one decision on several roles may make."""
+BUDGET = 60_000
+"""Steps that one decision on several roles may take: some tenths of a second (see `exact.meter`)."""
 _KEPT = 256
 _FITS = Goal((), alone=True)
 
@@ -41,12 +42,14 @@ class Solver:
         self._emptied: OrderedDict[Epoch, Inventory] = OrderedDict()
         self._gangs: OrderedDict[tuple[Epoch, Shape], Gang | Verdict] = OrderedDict()
         self._least: OrderedDict[tuple[Epoch, Shape], Least | None] = OrderedDict()
+        self._remedies: OrderedDict[Hashable, tuple[Mark, Remedy | None]] = OrderedDict()
         self._ever: OrderedDict[tuple[Epoch, RoleGang], bool] = OrderedDict()
+        self._never: OrderedDict[tuple[Epoch, Shape, int], Verdict | None] = OrderedDict()
 
     # --- The seam -------------------------------------------------------------------------------------------------
 
     def place(self, inventory: Inventory, shape: Shape, budget: int = BUDGET) -> Found | Verdict:
-        """Nodes for every rank of every role, or the first reason why not. `budget` bounds the searches made for
+        """Nodes for every rank of every role, or the first reason why not. `budget` bounds the steps taken for
         several roles; it does not matter for one role with equal segments."""
         gang = self.gang(inventory, shape)
         if isinstance(gang, Verdict):
@@ -58,8 +61,9 @@ class Solver:
         for role in gang.roles if len(gang.roles) > 1 else ():
             if not self.ever(inventory, role):
                 return judge.unsatisfiable(self, empty, gang, role)
-        if found is None:
-            return several.refusal(self, inventory, gang, budget)
+        if len(gang.roles) > 1 or not tractable(gang.roles[0]):
+            key = (inventory.epoch, shape, budget)
+            return kept(self._never, key, lambda: apart.never(self, inventory, gang, budget), _KEPT) or found
         return found
 
     def fits(self, inventory: Inventory, shape: Shape, nodes: tuple[tuple[str, ...], ...]) -> Verdict | None:
@@ -96,6 +100,17 @@ class Solver:
         tree = self.tree(inventory)
         found = self._stand(inventory, requests, filter_, ()).view.slots
         return {tree.names[i]: int(found[i]) for i in np.flatnonzero(found).tolist()}
+
+    def remedy(self, inventory: Inventory, shape: Shape, verdict: Verdict) -> Remedy | None:
+        """The smallest change that would place a shape that this inventory refused with this verdict, actions naming
+        jobs by uid; None where that is not for the solver to say."""
+        key, mark = (inventory.epoch, inventory.healthy, shape), inventory.mark()
+        known = self._remedies.get(key)
+        if known is not None and since(known[0], mark) == []:
+            return known[1]
+        found = remedy.smallest(self, inventory, shape, verdict)
+        self._remedies.pop(key, None)
+        return kept(self._remedies, key, lambda: (mark, found), _KEPT)[1]
 
     def largest(self, inventory: Inventory, shape: Shape) -> int:
         """Pods of the largest gang of a one-role shape (its longest prefix) that fits now."""
@@ -199,16 +214,20 @@ class Solver:
         while len(self._standing) > 2 and total > BYTES:
             total -= self._standing.popitem(last=False)[1].bytes
 
-    def _placed(self, inventory: Inventory, gang: Gang, budget: int) -> Found | Verdict | None:
-        """A placement, the verdict of one role alone, or None if roles together found no room."""
+    def _placed(self, inventory: Inventory, gang: Gang, budget: int) -> Found | Verdict:
+        """A placement, the verdict of one role alone, or that of roles together."""
         if len(gang.roles) == 1 and tractable(gang.roles[0]):
             (role,) = gang.roles
             found = self._one(inventory, gang, role)
             return judge.refused(self, inventory, gang, role, self.view(inventory, role)) if found is None else found
         for role in gang.roles:
+            if self.view(inventory, role).total < role.count:
+                return judge.refused(self, inventory, gang, role, self.view(inventory, role))
+        for role in gang.roles:
             seen = self.view(inventory, role)
             if not self.possible(standing_on(seen), role):
-                return judge.refused(self, inventory, gang, role, seen)
+                alone = judge.refused(self, inventory, gang, role, seen)
+                return apart.refusal(self, inventory, gang, budget, alone)
         return several.place(self, inventory, gang, budget)
 
     def _one(self, inventory: Inventory, gang: Gang, role: RoleGang) -> Found | None:
@@ -223,7 +242,8 @@ class Solver:
         answer = spread(search, role, best[1], best[2])
         nodes = tuple([tree.names[at] for at in _order(search, role, answer)])
         domains = tuple((tree.level(depth), answer.touched[depth]) for depth in range(1, tree.depths))
-        return Found((nodes,), _objective(tree, search.packing, best[0], role.count), True, domains, (), 0)
+        made = _objective(tree, search.packing, best[0], role.count)
+        return Found((nodes,), made, True, domains, (), 0, made.vector)
 
     def _with_least(self, inventory: Inventory, shape: Shape, found: Found) -> Found:
         least = self.least(inventory, shape)
