@@ -4,19 +4,24 @@
 every other pod that holds something there (architecture.md). Amounts lie in one row a node (`rows`) and are corrected
 as events come in; every event notes the rows it changed in one log (`changes`), for whoever keeps something made of
 them. A fork shares everything until either side writes (`rows`, `overlay`).
+
+What changes on a node changes its row, that it is gone included. Only a node that was not known before, a label or a
+topology that is another begins a new *ground*: what is kept by position is then made anew.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from array import array
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from muster.core.changes import Log, Mark
-from muster.core.model import Node, Pod, Resources, TopologySpec
+from muster.core.evidence import Evidence
+from muster.core.model import Node, Pod, Resources, Taint, TopologySpec
 from muster.core.overlay import Overlay
 from muster.core.rows import Ints, Rows
 from muster.core.topology import Levels, resolve, takes_part
@@ -32,8 +37,11 @@ CAUSES = ("", "cordoned", "NotReady", "out of service", "nodeSelector", "absent"
 HEALTH_TAINTS = "node.kubernetes.io/"
 """Taints of this prefix are Kubernetes' word on cordons and health: the empty healthy cluster has none."""
 
-_BUSY, _CAUSE, _RESOURCES = range(3)
-"""Columns of a row: how many hold something there, why it is not usable, and from here two a resource."""
+_BUSY, _CAUSE, _TAINTS, _RESOURCES = range(4)
+"""Columns of a row: how many hold something there, why it is not usable, the number of its taints, and from here two a
+resource."""
+_GHOSTS = 64
+"""Nodes that are gone whose rows are kept for them on one ground: so many, and one in so many that are here."""
 
 Amounts = Mapping[str, int]
 _NOTHING: Amounts = {}
@@ -62,8 +70,16 @@ class Holder:
 
 
 class Epoch:
-    """Identity of a state of the nodes: two inventories with the same epoch object have the same nodes, labels, taints,
-    allocatable amounts and topology. Compare with `is`; caches keep it as a key."""
+    """Identity of the empty healthy cluster: two inventories with the same epoch object have the same nodes, labels,
+    allocatable amounts, taints (Kubernetes' own health taints apart) and topology. Compare with `is`; caches keep it
+    as a key."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Ground:
+    """Identity of rows and labels: in two inventories with the same ground object every row stands for the same node
+    with the same labels, if it is there, and the levels are the same. Compare with `is`."""
 
     __slots__ = ("__weakref__",)
 
@@ -77,6 +93,12 @@ class Inventory:
         self._nodes: Overlay[str, Node] = Overlay()
         self._row: Overlay[str, int] = Overlay()
         self._spare_rows: tuple[int, ...] = ()
+        self._gone: Overlay[str, Node] = Overlay()
+        """Nodes that left on this ground, as they were: their rows are kept for them."""
+        self._ghosts = 0
+        self._taints: dict[tuple[Taint, ...], int] = {(): 0}
+        """Number of each list of taints that was ever seen, the same in all forks."""
+        self._evidence = Evidence(None)
         self._column: dict[str, int] = {}
         """Resource name to the column of what is used; what is allocatable lies right of it."""
         self._rows = Rows(_RESOURCES)
@@ -92,6 +114,7 @@ class Inventory:
         self.version = 0
         """Grows with every change that can matter to placement."""
         self.epoch = Epoch()
+        self.ground = Ground()
 
     # --- Events ---------------------------------------------------------------------------------------------------
 
@@ -100,34 +123,48 @@ class Inventory:
         old = self._nodes.get(node.name)
         row = self._row.get(node.name)
         cause = self._cause_of(node)
-        same = (
-            old is not None
-            and old.allocatable == node.allocatable
-            and old.taints == node.taints
-            and old.labels == node.labels
-        )
+        has = old is not None and old.allocatable == node.allocatable
+        labels = old is not None and old.labels == node.labels
+        taints = self._numbered(node.taints)
         self.version += 1
         self._nodes[node.name] = node
-        if same and row is not None and cause == self._rows.at(row, _CAUSE):
+        if has and labels and row is not None:
+            if cause != self._rows.at(row, _CAUSE):
+                self._put(row, _CAUSE, cause)
+            if taints != self._rows.at(row, _TAINTS):
+                self._put(row, _TAINTS, taints)
+                if old is not None and steady(old.taints) != steady(node.taints):
+                    self.epoch = Epoch()
             return
         row = self._new_row(node.name) if row is None else row
         self._put(row, _CAUSE, cause)
-        if old is None or old.allocatable != node.allocatable:
+        self._put(row, _TAINTS, taints)
+        if not has:
             self._set_allocatable(row, node.allocatable)
-        if not same:
-            self._restart_epoch()
+        self.epoch = Epoch()
+        if old is None and (before := self._gone.pop(node.name)) is not None:
+            self._ghosts -= 1
+            labels = before.labels == node.labels
+        others = self._evidence.move(old, node)
+        if others or not labels:
+            self._restart_ground(others)
 
     def drop_node(self, name: str) -> None:
         """Forget a node; what pods and claims hold there still counts should it come back."""
         row = self._row.get(name)
-        if row is None or name not in self._nodes:
+        node = self._nodes.pop(name)
+        if row is None or node is None:
             return
         self.version += 1
-        self._nodes.pop(name)
         self._put(row, _CAUSE, ABSENT)
+        self._put(row, _TAINTS, 0)
         self._set_allocatable(row, ())
-        self._recycle(row)
-        self._restart_epoch()
+        self.epoch = Epoch()
+        self._gone[name] = node
+        self._ghosts += 1
+        others = self._evidence.move(node, None)
+        if others or self._ghosts > _GHOSTS + self.size // _GHOSTS:
+            self._restart_ground(others)
 
     def use(self, pod: Pod) -> None:
         """Note a pod as it is now: terminal pods, and unbound ones that are neither pinned nor nominated, hold
@@ -202,8 +239,10 @@ class Inventory:
             return
         self.version += 1
         self._spec = spec
+        self._evidence = Evidence(spec, self.present())
         self._judge_all()
-        self._restart_epoch()
+        self.epoch = Epoch()
+        self._restart_ground(True)
 
     # --- Questions ------------------------------------------------------------------------------------------------
 
@@ -232,6 +271,11 @@ class Inventory:
         """The record of a node, if it is here."""
         return self._nodes.get(name)
 
+    def at_row(self, row: int) -> Node | None:
+        """The record of the node of a row, if it is here and takes part."""
+        node = self._nodes.get(self._names[row]) if row < len(self._names) else None
+        return node if node is not None and self._row.get(node.name) == row and self._takes_part(node) else None
+
     def nodes(self) -> Iterator[tuple[int, Node]]:
         """The nodes that are here and take part, with their rows."""
         rows = dict(self._row.items())
@@ -258,6 +302,29 @@ class Inventory:
         found: npt.NDArray[np.bool_] = self._read(_BUSY, rows) == 0
         return found
 
+    def taints(self) -> list[tuple[Taint, ...]]:
+        """Every list of taints that was ever seen here, by its number."""
+        return list(self._taints)
+
+    def look(self, rows: Ints, resources: Sequence[str]) -> tuple[Ints, Ints, Ints]:
+        """Of some rows at once, in lines: how many hold something there, the code of CAUSES, the number of the taints;
+        then a line a resource of what is free of it, and of what is allocatable, as `room` tells them (0 for what no
+        node offers)."""
+        columns = [_BUSY, _CAUSE, _TAINTS]
+        known = [self._column.get(resource, -1) for resource in resources]
+        columns += [max(column, 0) for column in known]
+        columns += [max(column, -1) + 1 for column in known]
+        lines = self._rows.block(columns, rows)
+        used, has = lines[_RESOURCES : _RESOURCES + len(known)], lines[_RESOURCES + len(known) :]
+        for i, resource in enumerate(resources):
+            if resource.startswith(HOST_PORT):
+                has[i] = 1
+                if known[i] < 0:
+                    used[i] = 0
+            elif known[i] < 0:
+                has[i] = 0
+        return lines[:_RESOURCES], np.maximum(has - used, 0), has
+
     def room(self, resource: str, rows: Ints | None = None) -> tuple[Ints, Ints] | None:
         """(free, allocatable) of a resource for every row, or for some; None if no node offers it. Free is never below
         zero."""
@@ -271,7 +338,7 @@ class Inventory:
         return np.maximum(has - self._read(column, rows), 0), has
 
     def mark(self) -> Mark:
-        """Where the log of changed rows stands; see `changes.since`. Only for inventories of one epoch."""
+        """Where the log of changed rows stands; see `changes.since`. Only for inventories of one ground."""
         return self._log.mark()
 
     def free_on(self, name: str) -> Resources:
@@ -344,6 +411,7 @@ class Inventory:
         other._on = None if self._on is None else self._on.fork()
         other._rows = self._rows.fork()
         other._log = Log(self._log.mark())
+        other._gone, other._evidence = self._gone.fork(), self._evidence.fork()
         self._names_shared = other._names_shared = True
         return other
 
@@ -355,12 +423,35 @@ class Inventory:
         other._on = None
         other._healthy = True
         other._rows = self._rows.cleared()
-        for row in range(len(self._names)):
-            other._rows.put(row, _CAUSE, ABSENT)
-        for name, node in self._nodes.items():
-            other._set_allocatable(other._row[name], node.allocatable)
-        other._judge_all()
+        other._mirror(self, np.arange(self.size))
         return other
+
+    def follow(self, base: Inventory, rows: array[int]) -> None:
+        """This inventory, made by `emptied`, becomes the one of `base`, which is on the same ground and differs in
+        these rows from the one it was made of."""
+        self._names, self._names_shared = base._names, True
+        base._names_shared = True
+        self._nodes, self._row, self._gone = base._nodes.fork(), base._row.fork(), base._gone.fork()
+        self._evidence = base._evidence.fork()
+        self._spare_rows, self._ghosts = base._spare_rows, base._ghosts
+        self._column = dict(base._column)
+        self.version, self.epoch = base.version, base.epoch
+        self._rows.reach(self.size)
+        self._rows.widen(base._rows.columns)
+        self._mirror(base, np.array(sorted({row for row in rows if row < base.size}), np.int64))
+
+    def _mirror(self, base: Inventory, rows: Ints) -> None:
+        """What `base` offers on these rows, without what it uses."""
+        columns = list(range(base._rows.columns))
+        wanted = base._rows.block(columns, rows)
+        wanted[_BUSY] = 0
+        wanted[_RESOURCES::2] = 0
+        cause = wanted[_CAUSE]
+        cause[(cause != ABSENT) & (cause != OUTSIDE)] = USABLE
+        differ = (self._rows.block(columns, rows) != wanted).any(axis=0)
+        self._rows.write(columns, rows[differ], wanted[:, differ])
+        for row in rows[differ].tolist():
+            self._log.note(row)
 
     def fingerprint(self) -> str:
         """Equal for equal contents, in every process."""
@@ -395,9 +486,17 @@ class Inventory:
             row = self._row[name]
             self._put(row, _CAUSE, self._cause_of(node))
 
-    def _restart_epoch(self) -> None:
-        self.epoch = Epoch()
-        self._levels = None
+    def _restart_ground(self, levels: bool) -> None:
+        """`levels`: these can be others now."""
+        self.ground = Ground()
+        if levels:
+            self._levels = None
+        self._gone, gone, self._ghosts = Overlay(), list(self._gone), 0
+        for name in gone:
+            self._recycle(self._row[name])
+
+    def _numbered(self, taints: tuple[Taint, ...]) -> int:
+        return self._taints.setdefault(taints, len(self._taints)) if taints else 0
 
     def _takes_part(self, node: Node) -> bool:
         return self._spec is None or takes_part(self._spec, node)
@@ -431,7 +530,7 @@ class Inventory:
     def _recycle(self, row: int) -> None:
         """Give a row free whose node is gone and on which nothing is held."""
         name = self._names[row]
-        if name in self._nodes or row in self._spare_rows:
+        if name in self._nodes or name in self._gone or row in self._spare_rows:
             return
         line = self._rows.line(row)
         if not line[_BUSY] and not line[_RESOURCES::2].any():
@@ -503,6 +602,11 @@ class Inventory:
                     self._owned.pop(key)
             if sign < 0:
                 self._recycle(row)
+
+
+def steady(taints: tuple[Taint, ...]) -> tuple[Taint, ...]:
+    """Taints without those by which Kubernetes tells of cordons and health."""
+    return tuple([taint for taint in taints if not taint.key.startswith(HEALTH_TAINTS)])
 
 
 def _plus(a: Amounts, b: Resources, sign: int) -> Amounts:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from muster.core.changes import Mark, since
-from muster.core.inventory import Epoch, Inventory
+from muster.core.inventory import Epoch, Ground, Inventory
 from muster.core.model import Filter, Found, Objective, Remedy, Resources, Shape, Verdict
 from muster.core.placement import apart, judge, largest, ranks, remedy, several
 from muster.core.placement.answer import Answer, spread
@@ -21,11 +21,13 @@ from muster.core.placement.packing import Bounds, Packing
 from muster.core.placement.search import Search
 from muster.core.placement.tasks import structure_of, tractable
 from muster.core.placement.tree import Tree
-from muster.core.placement.view import Eligible, View, eligible
+from muster.core.placement.view import Eligible, View
 
 BUDGET = 60_000
 """Steps that one decision on several roles may take: some tenths of a second (see `exact.meter`)."""
 _KEPT = 256
+_FILTERS = 32
+_GROUNDS = 4
 _FITS = Goal((), alone=True)
 
 Least = tuple[tuple[tuple[str, int], ...], int]
@@ -36,11 +38,12 @@ class Solver:
 
     def __init__(self) -> None:
         self._trees: OrderedDict[Epoch, Tree] = OrderedDict()
-        self._fits: OrderedDict[tuple[Epoch, bool, Filter], Eligible] = OrderedDict()
+        self._latest: OrderedDict[Ground, Tree] = OrderedDict()
+        self._fits: OrderedDict[tuple[Tree, Filter], Eligible] = OrderedDict()
         self._standing: OrderedDict[Hashable, Standing] = OrderedDict()
         self._memos = Memos()
-        self._emptied: OrderedDict[Epoch, Inventory] = OrderedDict()
-        self._gangs: OrderedDict[tuple[Epoch, Shape], Gang | Verdict] = OrderedDict()
+        self._emptied: OrderedDict[Epoch, tuple[Inventory, Mark]] = OrderedDict()
+        self._gangs: OrderedDict[tuple[Ground, Shape], Gang | Verdict] = OrderedDict()
         self._least: OrderedDict[tuple[Epoch, Shape], Least | None] = OrderedDict()
         self._remedies: OrderedDict[Hashable, tuple[Mark, Remedy | None]] = OrderedDict()
         self._ever: OrderedDict[tuple[Epoch, RoleGang], bool] = OrderedDict()
@@ -80,7 +83,9 @@ class Solver:
         otherwise; None if it does, and where that cannot be judged (a node is gone, the levels are not valid)."""
         gang = self.gang(inventory, shape)
         tree = self.tree(inventory)
-        if isinstance(gang, Verdict) or any(node not in tree.position for role in nodes for node in role):
+        if isinstance(gang, Verdict):
+            return None
+        if any(inventory.node(node) is None or node not in tree.position for role in nodes for node in role):
             return None
         return judge.kept(tree, inventory, gang, nodes)
 
@@ -106,7 +111,8 @@ class Solver:
         jobs by uid; None where that is not for the solver to say."""
         key, mark = (inventory.epoch, inventory.healthy, shape), inventory.mark()
         known = self._remedies.get(key)
-        if known is not None and since(known[0], mark) == []:
+        rows = None if known is None else since(known[0], mark)
+        if known is not None and rows is not None and not rows:
             return known[1]
         found = remedy.smallest(self, inventory, shape, verdict)
         self._remedies.pop(key, None)
@@ -123,16 +129,39 @@ class Solver:
     # --- Kept parts, also used by the other modules of this package --------------------------------------------------
 
     def tree(self, inventory: Inventory) -> Tree:
-        """The domains of this epoch."""
-        return kept(self._trees, inventory.epoch, lambda: Tree(inventory), 4)
+        """The domains now: those of before as long as no node is new or relabelled and no domain has lost its last."""
+
+        def find() -> Tree:
+            found = self._latest.get(inventory.ground)
+            if found is None or not found.serves(inventory):
+                like = found if found is not None else next(reversed(self._latest.values()), None)
+                found = self._latest[inventory.ground] = Tree(inventory, like)
+                self._latest.move_to_end(inventory.ground)
+                while len(self._latest) > _GROUNDS:
+                    self._latest.popitem(last=False)
+            return found
+
+        return kept(self._trees, inventory.epoch, find, 2 * _GROUNDS)
 
     def gang(self, inventory: Inventory, shape: Shape) -> Gang | Verdict:
-        """The shape read against the levels of this epoch."""
-        return kept(self._gangs, (inventory.epoch, shape), lambda: read(shape, inventory.levels), _KEPT)
+        """The shape read against the levels of this ground."""
+        return kept(self._gangs, (inventory.ground, shape), lambda: read(shape, inventory.levels), _KEPT)
 
     def emptied(self, inventory: Inventory) -> Inventory:
         """The empty healthy cluster of this epoch."""
-        return inventory if inventory.healthy else kept(self._emptied, inventory.epoch, inventory.emptied, 2)
+        if inventory.healthy:
+            return inventory
+
+        def find() -> tuple[Inventory, Mark]:
+            for empty, mark in reversed(self._emptied.values()):
+                rows = since(mark, inventory.mark()) if empty.ground is inventory.ground else None
+                if rows is not None:
+                    other = empty.fork()
+                    other.follow(inventory, rows)
+                    return other, inventory.mark()
+            return inventory.emptied(), inventory.mark()
+
+        return kept(self._emptied, inventory.epoch, find, _GROUNDS)[0]
 
     def view(self, inventory: Inventory, role: RoleGang) -> View:
         """Slots and exclusions for a role now: until another inventory is asked about."""
@@ -185,17 +214,18 @@ class Solver:
     # --- Inside ---------------------------------------------------------------------------------------------------
 
     def _eligible(self, inventory: Inventory, filter_: Filter) -> Eligible:
-        key = (inventory.epoch, inventory.healthy, filter_)
-        return kept(self._fits, key, lambda: eligible(self.tree(inventory), inventory, filter_), _KEPT)
+        tree = self.tree(inventory)
+        return kept(self._fits, (tree, filter_), lambda: Eligible(tree, filter_), _FILTERS)
 
     def _stand(self, inventory: Inventory, requests: Resources, filter_: Filter, needed: tuple[int, ...]) -> Standing:
         """The view for a kind of pod, standing for this inventory, and what is kept of it."""
-        key = (inventory.epoch, inventory.healthy, requests, filter_, needed)
+        tree = self.tree(inventory)
+        key = (tree, inventory.healthy, requests, filter_, needed)
         found = self._standing.get(key)
         if found is not None and found.view.refresh(inventory):
             self._standing.move_to_end(key)
             return found
-        view = View(self.tree(inventory), inventory, self._eligible(inventory, filter_), requests, needed)
+        view = View(tree, inventory, self._eligible(inventory, filter_), requests, needed)
         found = self._standing[key] = Standing(view)
         self._trim()
         return found
