@@ -21,7 +21,7 @@ REFUSED_COMMIT_AFTER = 30_000
 """A decision that the API server refused to take (rights, size) is made again this long (ms) after the refusal."""
 
 
-REMEDIES = 16
+REMEDIES = 4
 """For so many shapes a pass looks for the smallest change that would start them, at most;"""
 REMEDY_LATER = 10_000
 """the others say why they wait, and this much (ms) later what would start them."""
@@ -60,6 +60,8 @@ class _Planner:
         self._errors: list[tuple[str, str]] = []
         self._kept = 0
         self._remedies: dict[Shape, Remedy | None] = {}
+        self._words: dict[int, tuple[Verdict, str]] = {}
+        """What was made of verdicts, which are kept so that no other has their id."""
         self.pending = False
         """A job on the agenda is waiting."""
 
@@ -192,9 +194,12 @@ class _Planner:
     def _message(self, job: Job | Rejected, verdict: Verdict, written: int, asked: Asked | None) -> str:
         """What to say of a job that waits. What would start it is looked for when it is about to be told, and stays as
         it was told while the verdict stays."""
-        plain = sentence(verdict)
         if asked is None or verdict.reason not in MENDED:
-            return plain
+            return sentence(verdict)
+        known = self._words.get(id(verdict))
+        if known is None:  # shapes share their verdict, thousands of jobs a shape
+            known = self._words[id(verdict)] = verdict, sentence(verdict)
+        plain = known[1]
         waiting = job.status.waiting
         if waiting is not None and waiting.verdict == verdict and waiting.message.startswith(plain + CHANGE):
             return waiting.message
