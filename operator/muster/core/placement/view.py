@@ -120,6 +120,8 @@ class View:
             codes = np.arange(self._first_short - len(lacking), self._first_short)
             without = ~tree.labelled[:, [depth - 1 for depth in lacking]]
             self._lacks = np.where(without.any(axis=1), codes[without.argmax(axis=1)], 0)
+        self._open = self._lacks is None and not self._labels.any()
+        """Labels exclude nobody."""
         self._healthy = inventory.healthy
         self._taints: Ints = np.zeros(0, np.int64)
         """Code of what each list of taints says against a node,"""
@@ -154,6 +156,16 @@ class View:
             rows, fixed = rows[at], fixed[at]
             lacks = None if lacks is None else lacks[at]
         (held, cause, taints), free, has = inventory.look(rows, self._resources)
+        if self._open and self._resources and not cause.any() and not taints.any():
+            # As nearly always: nothing but what is free matters.
+            free //= self._amounts
+            slots = free.min(axis=0)
+            code = np.zeros(len(rows), np.int64)
+            short = slots == 0
+            if short.any():
+                code[short] = self._first_short + (free[:, short] == 0).argmax(axis=0)
+            has //= self._amounts
+            return np.minimum(slots, NO_LIMIT), code, held > 0, np.minimum(has.min(axis=0), NO_LIMIT)
         never = fixed > 0
         if taints.any():
             if int(taints.max()) >= len(self._taints):
