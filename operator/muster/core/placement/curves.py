@@ -21,7 +21,6 @@ Key = tuple[int, ...]
 
 INFINITE = (1 << 62) - 1
 """Two of it still fit a signed word."""
-WORD_BITS = 61
 _CHUNK = 1 << 16
 """Sums made at once: as many as stay in the second cache."""
 _FEW = 24
