@@ -128,11 +128,9 @@ class Rows:
     def block(self, columns: list[int], rows: Ints) -> Ints:
         """Some columns of some rows, a line a column; a copy."""
         flat, spots = self._pool.data.reshape(len(self._pool.data), -1), self._spots(rows)
-        if len(rows) < 8 * PAGE:
-            # All columns in one call cost less than the overhead of picking some.
-            few: Ints = flat.take(spots, axis=1)[columns]
-            return few
-        return np.stack([flat[column].take(spots) for column in columns])
+        # All columns in one call cost less than the overhead of picking some.
+        found: Ints = flat.take(spots, axis=1)[columns]
+        return found
 
     def write(self, columns: list[int], rows: Ints, values: Ints) -> None:
         """The opposite of `block`."""

@@ -306,19 +306,21 @@ class Search:
             raws = held.tolist()
         limited = depth in self.where.limits and depth >= self.fill
         rooms = self.where.room(depth, domains).tolist() if limited else [-1] * len(states)
-        out: list[Class] = []
-        for domain, state, raw, room in zip(domains.tolist(), states, raws, rooms, strict=True):
-            part = parts[domain]
-            if part is memo.empty:
-                out.append(memo.empty)
+        mine = [parts[domain] for domain in domains.tolist()]
+        keys = list(zip(map(id, mine), states, raws, rooms, strict=True))
+        classes: dict[tuple[int, int, int, int], Class] = {}
+        for part, (which, state, raw, room) in zip(mine, keys, strict=True):
+            if (which, state, raw, room) in classes:
                 continue
-            key = (depth, id(part), state, raw, room)
-            found = memo.get(key)
-            if found is None:
-                found = memo.put(key, self._class(part, depth, self._key(depth, state, raw), room))
+            found: Part | None = memo.empty
+            if part is not memo.empty:
+                key = (depth, which, state, raw, room)
+                found = memo.get(key)
+                if found is None:
+                    found = memo.put(key, self._class(part, depth, self._key(depth, state, raw), room))
             assert isinstance(found, Class)
-            out.append(found if found.reach else memo.empty)
-        return out
+            classes[which, state, raw, room] = found if found.reach else memo.empty
+        return [classes[key] for key in keys]
 
     def _class(self, part: Part, depth: int, key: Key, room: int) -> Class:
         """`room`: how many nodes may become used, -1 if that is not limited."""
