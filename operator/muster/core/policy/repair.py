@@ -95,16 +95,19 @@ def without(world: World, inventory: Inventory, job: Job) -> Inventory:
     return here
 
 
-def back(world: World, inventory: Inventory, job: Job, shape: Shape, now: int) -> Found | Verdict | None:
-    """A gang that waits for a replacement with its healthy nodes kept: where it goes on, or why not yet. None for a
-    job that keeps nothing."""
-    kept = job.status.reservation
-    if kept is None:
-        return None
+def peculiar(job: Job, now: int) -> bool:
+    """The job cannot be placed by its shape alone: it avoids nodes, or some are kept for it."""
+    return job.status.reservation is not None or bool(quarantined(job, now))
+
+
+def find(world: World, inventory: Inventory, job: Job, shape: Shape, now: int) -> Found | Verdict:
+    """Where a waiting gang goes whose nodes are kept, or that avoids some: back to the nodes that are kept, where there
+    is a replacement for the lost ones. `inventory` is not changed."""
     here = without(world, inventory, job)
     here.bar(quarantined(job, now))
-    if [len(nodes) for nodes in kept.nodes] != [role.count for role in shape.roles]:
-        return world.solver.place(here, shape)  # it was changed meanwhile
+    kept = job.status.reservation
+    if kept is None or [len(nodes) for nodes in kept.nodes] != [role.count for role in shape.roles]:
+        return world.solver.place(here, shape)  # the spec may have changed meanwhile
     claim = Claim(world, job)
     lost = {
         (role, rank)
