@@ -105,6 +105,11 @@ class App:
         self._events = EventWriter(reader, now=ports.now, instance=self._identity)
         self._election = self._stand(Client(ports.lease_transport, observe=telemetry.api))
         self.door = Door(self._enter, ports.now)
+        reporter = Reporter(
+            self._events,
+            on_outcome=lambda _cause, outcome, seconds: telemetry.settled(outcome.value, seconds),
+            on_defect=telemetry.defect,
+        )
         self._writers = build(
             self.world,
             writer,
@@ -112,11 +117,8 @@ class App:
             now=ports.now,
             lease_fresh=self._may_write,
             on_stale=lambda: self._end(1, "the lease ran out before it could be renewed"),
-            observer=Reporter(
-                self._events,
-                on_outcome=lambda _cause, outcome, seconds: telemetry.settled(outcome.value, seconds),
-                on_defect=telemetry.defect,
-            ),
+            observer=reporter,
+            tell=reporter.warn,
             in_flight=settings.creates_in_flight,
             page_size=settings.page_size,
             scheduler=settings.scheduler_name,

@@ -28,6 +28,7 @@ from muster.core.model import (
     DeletePod,
     DropChild,
     Duty,
+    Elapsed,
     EnsureChild,
     Failure,
     Gone,
@@ -552,6 +553,8 @@ class Operator:
 
     def decide(self) -> Plan:
         """Plan, assume, and hand over to the workers."""
+        if self.world.next_expiry is not None and self.world.next_expiry <= self.api.now:
+            self.world.apply(Elapsed(self.api.now))
         made = plan(self.world, self.api.now)
         assert not made.errors, made.errors
         for transition in made.transitions:

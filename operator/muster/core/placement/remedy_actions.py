@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from muster.core.eligibility import HARD, tolerated
-from muster.core.inventory import HEALTH_TAINTS, HOST_PORT, UNBOUNDED, Amounts, Holder, Inventory
+from muster.core.health import HEALTH_TAINTS
+from muster.core.inventory import HOST_PORT, UNBOUNDED, Amounts, Holder, Inventory
 from muster.core.model import Action, ActionKind, Filter, Node, Resources
 from muster.core.placement.gang import RoleGang
 from muster.core.placement.remedy_search import IN_USE, Freed
@@ -64,7 +65,7 @@ def told(
     ended: dict[str, list[str]] = {}
     single: list[tuple[ActionKind, str, int]] = []
     for at, node in change.nodes.items():
-        single += [(kind, node.name, 0) for kind in _ailments(node, role.shape.filter)]
+        single += [(kind, node.name, 0) for kind in _ailments(inventory, node, role.shape.filter)]
         for holder in _in_the_way(node, role.shape.requests, change.pods[at], change.holders[node.name], ended):
             if holder.owner is not None:
                 ended.setdefault(holder.owner, []).append(node.name)
@@ -92,16 +93,22 @@ def around(tree: Tree, inventory: Inventory, names: Sequence[str]) -> tuple[str,
     return "", ""
 
 
-def _ailments(node: Node, wanted: Filter) -> list[ActionKind]:
+def _ailments(inventory: Inventory, node: Node, wanted: Filter) -> list[ActionKind]:
     out = []
     taints = [
         taint.key
         for taint in node.taints
-        if taint.effect in HARD and taint.key.startswith(HEALTH_TAINTS) and not tolerated(taint, wanted.tolerations)
+        if taint.effect in HARD and inventory.rulebook.is_health(taint.key) and not tolerated(taint, wanted.tolerations)
     ]
     if node.cordoned or UNSCHEDULABLE in taints:
         out.append(ActionKind.UNCORDON)
-    if node.out_of_service or node.unready_since is not None or any(key != UNSCHEDULABLE for key in taints):
+    if (
+        node.out_of_service
+        or node.unready_since is not None
+        or any(key != UNSCHEDULABLE for key in taints)
+        or inventory.rulebook.flaw(node) is not None
+        or inventory.withheld(node.name)
+    ):
         out.append(ActionKind.HEAL)
     return out
 
