@@ -26,6 +26,8 @@ from muster.core.model import (
     FailureAction,
     FailureRule,
     Found,
+    HealthAction,
+    HealthRule,
     Job,
     Kind,
     Objective,
@@ -176,6 +178,12 @@ def _rule(words: Mapping[str, Any]) -> FailureRule:
     )
 
 
+def _health_rule(words: Mapping[str, Any]) -> HealthRule:
+    (kind,) = {"condition", "label", "taint"} & set(words)
+    after = words.get("afterSeconds", 0) * 1000
+    return HealthRule(kind, words[kind], words.get("badWhen"), HealthAction(words["action"]), after)
+
+
 def _role(words: Mapping[str, Any]) -> RoleSpec:
     unknown = set(words) - ROLE
     assert not unknown, f"a role has no {sorted(unknown)}"
@@ -252,7 +260,9 @@ class CoreLane:
         unknown = set(world) - {"topology", "racks", "nodes", "quotas", "priorityClasses"}
         assert not unknown, sorted(unknown)
         levels = world.get("topology", {"levels": builders.LEVELS})
-        spec = builders.topology(levels["levels"], boundary=levels.get("boundary", ()))
+        rules = tuple(_health_rule(rule) for rule in levels["healthRules"]) if "healthRules" in levels else None
+        names = levels.get("levels", builders.LEVELS)
+        spec = builders.topology(names, boundary=levels.get("boundary", ()), health_rules=rules)
         self.api.put(Kind.TOPOLOGY, spec, "admin", "create")
         r = world.get("racks")
         nodes = builders.racks(r["count"], r["nodes"], per_leaf=r.get("perLeaf", 3), gpus=r.get("gpus", 4)) if r else []
@@ -348,6 +358,16 @@ class CoreLane:
             mine = [p for p in self.api.pods.values() if not p.id.startswith("foreign")]
             assert len(mine) == facts, f"{where}: {len(mine)} pods"
             return
+        if name == "nodes":
+            inventory = self.cluster.operator.world.inventory
+            causes = {node: inventory.cause(node) for node in facts}
+            assert causes == facts, f"{where}: {causes}"
+            return
+        if name == "avoided":
+            assert self.api.topology is not None
+            told = {one.node: one.jobs for one in self.api.topology.avoided}
+            assert told == facts, f"{where}: {told}"
+            return
         job = self.api.jobs.get(self.jobs[name].id)
         pods = [p for p in self.api.pods.values() if p.name.startswith(f"{name}-")]
         for key, value in facts.items():
@@ -432,8 +452,13 @@ class CoreLane:
                 case "outOfService":
                     changes["out_of_service"] = value
                 case "labels":
-                    more = {builders.label(level): text for level, text in value.items()}
-                    changes["labels"] = {**known.labels, **more}
+                    more = {key if "/" in key else builders.label(key): text for key, text in value.items()}
+                    labels = {**known.labels, **more}
+                    changes["labels"] = {key: text for key, text in labels.items() if text is not None}
+                case "conditions":
+                    changes["conditions"] = tuple((type_, status, self.api.now) for type_, status in value.items())
+                case "cleared":
+                    changes["cleared"] = self.api.now
                 case "taints":
                     changes["taints"] = tuple(Taint(key, "", effect) for key, effect in value.items())
                 case _:
