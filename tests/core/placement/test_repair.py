@@ -315,9 +315,9 @@ def test_a_shape_that_the_levels_do_not_know_is_invalid_and_another_gangs_nodes_
 KEPT = Solver()
 
 
-@pytest.mark.parametrize("block", range(12))
+@pytest.mark.parametrize("block", range(10))
 def test_repairs_are_those_that_the_oracle_proves_to_be_best(block: int) -> None:
-    for seed in range(block * 30, block * 30 + 30):
+    for seed in range(100 + block * 30, 130 + block * 30):
         compare(seed)
 
 

@@ -30,7 +30,7 @@ from muster.core.inventory import Inventory
 from muster.core.model import Repaired, Shape, Verdict
 from muster.core.placement import repair_anew, repair_verdict
 from muster.core.placement.repair_case import Case
-from muster.core.placement.repair_parts import FREE, Choice, Left, Region, left
+from muster.core.placement.repair_parts import FREE, Choice, Left, Piece, Region, left
 from muster.core.placement.repair_try import Answer, filled, worth
 from muster.core.placement.tree import Ints
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from muster.core.placement.solver import Solver
 
 Pattern = tuple[Choice, ...]
+_PATIENCE = 8
+"""Patterns after which it is asked whether there can be any repair at all."""
 _WHOLE = -1
 """The role in a choice that is about the domain that all roles share."""
 
@@ -102,6 +104,8 @@ class _Search:
                     self.cut = True
                     break
                 self.steps += 1
+                if best is None and self.steps == _PATIENCE and repair_anew.hopeless(self.case):
+                    return None
                 tried = self._tried[pattern] = self._try(pattern)
                 if not pattern:
                     self.lacking = tried.lacking
@@ -180,9 +184,7 @@ class _Search:
                 marks[role][ranks] &= tree.domain[parts.depths[level]][case.at[role][ranks]] == domain
         return marks
 
-    def _torn(
-        self, pattern: Pattern, piece: tuple[int, int, int], domains: list[int], bound: int, *, free: bool
-    ) -> _Tried:
+    def _torn(self, pattern: Pattern, piece: Piece, domains: list[int], bound: int, *, free: bool) -> _Tried:
         """Survivors that must share a domain lie in several, by today's labels: one of these, or none, is kept."""
         choices = [*domains, FREE] if free else domains
         return _Tried(bound, None, [_with(pattern, (piece, choice)) for choice in choices], [], known=True)
@@ -202,14 +204,14 @@ class _Search:
             if len(self.case.gang.roles) == 1:
                 more += min(costs)
             if not number:
-                following = [_with(pattern, (piece, FREE)) for piece in pieces]
+                following = [_with(pattern, (piece, FREE)) for piece in self._unlike(pieces, at)]
         return following, more
 
-    def _pieces(self, stay: Left, at: list[Ints], index: int, region: Region) -> list[tuple[int, int, int]]:
+    def _pieces(self, stay: Left, at: list[Ints], index: int, region: Region) -> list[Piece]:
         """The pieces that keep something in a domain that lacks room for a role, and may help by giving way."""
         case, (level, domain) = self.case, region
         depth = case.parts[index].depths[level - 1] if level else case.together
-        out: list[tuple[int, int, int]] = []
+        out: list[Piece] = []
         for other, (parts, mine) in enumerate(zip(case.parts, at, strict=True)):
             inside = np.flatnonzero((mine != FREE) & (case.tree.domain[depth][mine] == domain))
             if not len(inside):
@@ -221,6 +223,33 @@ class _Search:
             for at_level in levels:
                 pieces = np.unique(np.searchsorted(parts.firsts[at_level], inside, "right") - 1)
                 out += [(other, at_level, piece) for piece in pieces.tolist()]
+        return out
+
+    def _unlike(self, pieces: list[Piece], at: list[Ints]) -> list[Piece]:
+        """Of innermost pieces that could change places with all their nodes only the first: of one kind and parent, in
+        one domain of the last level, on nodes that are alike and that they do not share."""
+        case, tree = self.case, self.case.tree
+        if len(at) > 1:
+            return pieces
+        (parts,), (mine,), (base,) = case.parts, at, case.base
+        pods = case.held(at)[0]
+        seen: set[object] = set()
+        out: list[Piece] = []
+        for piece in pieces:
+            _, level, number = piece
+            spots = mine[parts.ranks(level, number)]
+            spots = spots[spots != FREE]
+            where, there = np.unique(spots, return_counts=True)
+            bottoms = tree.domain[tree.depths - 1][where]
+            sign: object = piece
+            innermost = level == parts.last - 1
+            if innermost and (bottoms == bottoms[0]).all() and (pods[where] == there).all():
+                nodes = sorted(zip(there.tolist(), base[where].tolist(), case.busy[where].tolist(), strict=True))
+                parent = int(parts.parents[level][number])
+                sign = level, int(parts.kinds[level][number]), parent, int(bottoms[0]), tuple(nodes)
+            if sign not in seen:
+                seen.add(sign)
+                out.append(piece)
         return out
 
     def _roomy(self, stay: Left, at: list[Ints], index: int, region: Region) -> bool:

@@ -43,6 +43,15 @@ def placed(case: Case, budget: int) -> Answer | None:
     return best
 
 
+def hopeless(case: Case) -> bool:
+    """Whether a gang of one role would find no room even if each of its nodes took back as many pods as it has."""
+    role = case.gang.roles[0]
+    if len(case.gang.roles) > 1 or not tractable(role):
+        return False
+    slots = np.maximum(case.base[0], case.held(case.at)[0])
+    return not case.solver.possible(unlimited(apart(case.tree, case.busy, slots)), role)
+
+
 def _answered(case: Case, positions: list[Ints], *, exact: bool) -> Answer:
     kept = [_kept(parts, old, new) for parts, old, new in zip(case.parts, case.at, positions, strict=True)]
     return answered(case, kept, "gang", exact)
