@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from tests.support.cluster import GPU, gpus, inventory, node, pod, topology
 
+from muster.core.changes import since
 from muster.core.inventory import Inventory
-from muster.core.model import Stage
+from muster.core.model import Stage, Taint, TopologySpec
+from muster.core.topology import CLIQUE, resolve
 
 
 def one(*pods: object) -> Inventory:
@@ -130,6 +132,77 @@ def test_only_what_matters_changes_the_version() -> None:
     assert i.epoch is not epoch
 
 
+def test_what_the_empty_cluster_is_begins_a_new_epoch_and_only_another_layout_a_new_ground() -> None:
+    i = inventory([node("a", 8, leaf="x"), node("b", 8, leaf="x"), node("c", 8, leaf="y")], topology("leaf"))
+    epoch, ground = i.epoch, i.ground
+    ill = Taint("node.kubernetes.io/unreachable", "", "NoExecute")
+    i.put_node(node("a", 8, leaf="x", taints=(ill,), unready_since=3))
+    assert i.epoch is epoch
+    changes = (
+        lambda: i.put_node(node("a", 8, leaf="x", taints=(Taint("t", "", "NoSchedule"),))),
+        lambda: i.put_node(node("a", 4, leaf="x")),
+        lambda: i.drop_node("a"),
+        lambda: i.put_node(node("a", 4, leaf="x")),
+    )
+    for change in changes:
+        epoch = i.epoch
+        change()
+        assert i.epoch is not epoch
+        assert i.ground is ground
+    for name, leaf in (("a", "y"), ("new", "x")):
+        ground = i.ground
+        i.put_node(node(name, 4, leaf=leaf))
+        assert i.ground is not ground
+
+
+def test_the_emptied_follows_as_if_made_anew() -> None:
+    rng = random.Random(8)
+    i = inventory([node(f"n{k}", 8) for k in range(9)], topology())
+    empty, mark, ground = i.emptied(), i.mark(), i.ground
+    for _ in range(300):
+        name = f"n{rng.randrange(9)}"
+        match rng.randrange(6):
+            case 0:
+                i.put_node(node(name, rng.randrange(9), taints=(Taint("t", str(rng.randrange(3)), "NoSchedule"),)))
+            case 1:
+                i.drop_node(name)
+            case 2:
+                i.claim(f"j{rng.randrange(3)}", {f"n{rng.randrange(14)}": gpus(2)})
+            case 3:
+                i.use(pod(f"p{rng.randrange(3)}", name, 1))
+            case 4:
+                i.put_node(node(name, 8, cordoned=rng.random() < 0.5))
+            case 5 if i.ground is ground:
+                rows = since(mark, i.mark())
+                assert rows is not None
+                empty.follow(i, rows)
+                mark = i.mark()
+                assert empty.fingerprint() == i.emptied().fingerprint()
+        if i.ground is not ground:
+            empty, mark, ground = i.emptied(), i.mark(), i.ground
+
+
+def test_levels_are_those_that_the_nodes_make_whatever_came_and_went() -> None:
+    rng = random.Random(4)
+    labels = (
+        CLIQUE,
+        "topology.kubernetes.io/zone",
+        "fabric.topograph.run/tier-0",
+        "oci.oraclecloud.com/host.gpu_memory_fabric_id",
+    )
+    spec = TopologySpec("default", "t", 1, 1, "Auto", (), accelerators=(GPU,))
+    i = Inventory()
+    i.set_topology(spec)
+    for _ in range(600):
+        name = f"n{rng.randrange(6)}"
+        if rng.random() < 0.3:
+            i.drop_node(name)
+        else:
+            mine = {key: rng.choice(("", "x", "no-imds-data")) for key in labels if rng.random() < 0.2}
+            i.put_node(node(name, rng.randrange(2), mine))
+        assert i.levels == resolve(spec, i.present())
+
+
 def test_incremental_amounts_equal_those_of_an_inventory_built_afresh() -> None:
     rng = random.Random(3)
     names = ["a", "b", "c"]
@@ -166,3 +239,39 @@ def test_incremental_amounts_equal_those_of_an_inventory_built_afresh() -> None:
             assert i.free_on(name) == fresh.free_on(name)
             assert i.intact()[i._row[name]] == fresh.intact()[fresh._row[name]]
         assert i.fingerprint() == fresh.fingerprint()
+
+
+def test_who_holds_a_node_is_known_through_events_and_forks() -> None:
+    rng = random.Random(5)
+    kept, events = one(), []
+    kept.index_pods()
+    for step in range(300):
+        id_ = f"p{rng.randrange(12)}"
+        if rng.random() < 0.3:
+            events.append(("free", id_, None))
+        else:
+            daemon = id_ < "p2"
+            where, pinned = rng.choice([("a", None), ("b", None), (None, "a"), (None, None)])
+            named = rng.choice([None, "b"]) if where is None else None
+            job = None if daemon else rng.choice([None, "j", "k"])
+            made = pod(id_, where, rng.randint(1, 3), job=job, daemon=daemon, pinned=pinned, nominated=named)
+            events.append(("use", id_, replace(made, stage=Stage.RUNNING if where else Stage.UNBOUND)))
+        kept = kept.fork() if rng.random() < 0.1 else kept
+        fresh = one()
+        for here in (kept, fresh):
+            for what, id_, made_ in events[-1:] if here is kept else events:
+                here.use(made_) if what == "use" and made_ is not None else here.free(id_)
+            here.claim("k", {"a": gpus(2)})
+        theirs, ours = fresh.holders(["a", "b"]), kept.holders(["a", "b"])
+        for name in ("a", "b"):
+            assert sorted(map(repr, ours[name])) == sorted(map(repr, theirs[name])), step
+
+
+def test_a_holder_is_a_job_with_the_larger_of_claim_and_pods_or_all_other_pods_together() -> None:
+    i = one(pod("p", "a", 1, job="j"), pod("q", "a", 2), pod("r", "a", 1), pod("d", "a", 1, daemon=True))
+    i.claim("j", {"a": gpus(3)})
+    (job, others, daemons) = i.holders(["a"])["a"]
+    assert (job.owner, dict(job.amounts)[GPU], job.pods) == ("j", 3, 1)
+    assert (others.owner, dict(others.amounts)[GPU], others.pods, others.daemon) == (None, 3, 2, False)
+    assert (daemons.owner, dict(daemons.amounts)[GPU], daemons.pods, daemons.daemon) == (None, 1, 1, True)
+    assert i.holders(["b"]) == {"b": []}

@@ -1,23 +1,29 @@
 """plan(world, now): what follows from all that is known. Synchronous, and pure in effect.
 
-First the table is put to every job on the agenda. Then the waiting are put to the solver in their order, on a fork of
-the inventory in which each placement takes its room before the next is looked at; equal shapes that were refused share
-the refusal, since room only shrinks during one plan.
+First the table is put to every job on the agenda. Then the waiting are put to the solver in their order; each placement
+takes its room before the next is looked at (`policy.room`).
 """
 
 from __future__ import annotations
 
 from muster.core import lifecycle
-from muster.core.claims import load_of
-from muster.core.explain import sentence
+from muster.core.explain import CHANGE, sentence
 from muster.core.inventory import Inventory
-from muster.core.model import Committed, Found, Job, Phase, Plan, Reason, Rejected, Shape, Transition, Verdict
+from muster.core.model import Committed, Found, Job, Phase, Plan, Reason, Rejected, Remedy, Shape, Transition, Verdict
 from muster.core.observe import observe
+from muster.core.placement.remedy import MENDED
 from muster.core.policy import queueing
+from muster.core.policy.room import Room
 from muster.core.world import World
 
 REFUSED_COMMIT_AFTER = 30_000
 """A decision that the API server refused to take (rights, size) is made again this long (ms) after the refusal."""
+
+
+REMEDIES = 4
+"""For so many shapes a pass looks for the smallest change that would start them, at most;"""
+REMEDY_LATER = 10_000
+"""the others say why they wait, and this much (ms) later what would start them."""
 
 
 def plan(world: World, now: int, *, everything: bool = False) -> Plan:
@@ -37,6 +43,10 @@ def plan(world: World, now: int, *, everything: bool = False) -> Plan:
     return planner.plan()
 
 
+Asked = tuple[Inventory, Shape]
+"""What a verdict of the solver's answered."""
+
+
 class _Planner:
     """One pass; see `plan`."""
 
@@ -47,7 +57,9 @@ class _Planner:
         self._verdicts: list[tuple[str, Verdict]] = []
         self._wakes: dict[str, int | None] = {}
         self._errors: list[tuple[str, str]] = []
-        self._kept = 0
+        self._remedies: dict[Shape, Remedy | None] = {}
+        self._words: dict[int, tuple[Verdict, str]] = {}
+        """What was made of verdicts, which are kept so that no other has their id."""
         self.pending = False
         """A job on the agenda is waiting."""
 
@@ -105,11 +117,9 @@ class _Planner:
             and not self._barred(job.id)
         ]
         waiting.sort(key=lambda job: queueing.order(world, job))
-        inventory = world.inventory.fork()
+        room = Room(world)
         quotas = queueing.QuotaBook(world)
         blind = queueing.unknown_claims(world)
-        refused: dict[Shape, Verdict] = {}
-        asking: list[Shape] = []
         for job in waiting:
             try:
                 held = queueing.held(world, job, now)
@@ -121,33 +131,20 @@ class _Planner:
                 if held is not None:
                     self._wait(job, held.verdict)
                     if held.asking:
-                        asking.append(shape)
+                        room.keep(shape)
                     continue
-                if asking:  # room that those before it will have in a moment is not free for this one
-                    self._keep_room(inventory, asking)
-                    asking = []
-                answer: Found | Verdict = refused.get(shape) or world.solver.place(inventory, shape)
-                if isinstance(answer, Verdict):
-                    refused[shape] = answer
-                    self._wait(job, answer)
+                answer = room.find(shape)
+                if answer is None or isinstance(answer, Verdict):
+                    self._wait(job, answer, (room.free, shape))
                 elif queueing.prefers_to_wait(job, answer, now):
                     self._prefer(job, answer)
                 else:
-                    inventory.claim(job.id, load_of(answer.nodes, [role.requests for role in shape.roles]))
+                    room.take(job.id, shape, answer)
                     quotas.take(job)
                     status = lifecycle.placed(job, answer, world.term or "", world.roles_hash(job), now)
                     self._decide(job, lifecycle.Row.PLACED, status)
             except Exception as error:  # as above
                 self._fail(job.id, error)
-
-    def _keep_room(self, inventory: Inventory, shapes: list[Shape]) -> None:
-        """Take the room of gangs that would be placed were their pods admitted as they are written."""
-        for shape in shapes:
-            found = self._world.solver.place(inventory, shape)
-            if isinstance(found, Found):
-                self._kept += 1
-                load = load_of(found.nodes, [role.requests for role in shape.roles])
-                inventory.claim(f"\0{self._kept}", load)
 
     def _prefer(self, job: Job, found: Found) -> None:
         since = job.status.placeable_since
@@ -156,16 +153,19 @@ class _Planner:
         self._wait(job, Verdict(Reason.WAITING_FOR_PREFERRED, numbers))
         self._wake(job.id, until)
 
-    def _wait(self, job: Job, verdict: Verdict | None) -> None:
+    def _wait(self, job: Job, verdict: Verdict | None, asked: Asked | None = None) -> None:
         if verdict is None:
             return
         self._verdicts.append((job.id, verdict))
-        self._tell(job, verdict)
+        self._tell(job, verdict, asked)
 
-    def _tell(self, job: Job | Rejected, verdict: Verdict) -> None:
+    def _tell(self, job: Job | Rejected, verdict: Verdict, asked: Asked | None = None) -> None:
         written = self._world.written_at(job.id)
         held_back = job.status.not_before is not None and job.status.not_before > self._now
-        message = job.status.waiting.message if held_back and job.status.waiting else sentence(verdict)
+        if held_back and job.status.waiting:
+            message = job.status.waiting.message
+        else:
+            message = self._message(job, verdict, written, asked)
         status = lifecycle.waits(job, verdict, message, self._now, written)
         if status is not None:
             self._transitions.append(Transition(job.id, job.rv, lifecycle.Row.WAITS.value, status))
@@ -173,6 +173,29 @@ class _Planner:
         waiting = job.status.waiting
         if waiting is None or waiting.verdict != verdict or waiting.message != message:
             self._wake(job.id, written + lifecycle.WAITING_INTERVAL)
+
+    def _message(self, job: Job | Rejected, verdict: Verdict, written: int, asked: Asked | None) -> str:
+        """What to say of a job that waits. What would start it is looked for when it is about to be told, and stays as
+        it was told while the verdict stays."""
+        if asked is None or verdict.reason not in MENDED:
+            return sentence(verdict)
+        known = self._words.get(id(verdict))
+        if known is None:  # shapes share their verdict, thousands of jobs a shape
+            known = self._words[id(verdict)] = verdict, sentence(verdict)
+        plain = known[1]
+        waiting = job.status.waiting
+        if waiting is not None and waiting.verdict == verdict and waiting.message.startswith(plain + CHANGE):
+            return waiting.message
+        if not lifecycle.tells(job, verdict, self._now, written):
+            self._wake(job.id, written + lifecycle.WAITING_INTERVAL)
+            return plain
+        inventory, shape = asked
+        if shape not in self._remedies:
+            if len(self._remedies) == REMEDIES:
+                self._wake(job.id, self._now + REMEDY_LATER)
+                return plain
+            self._remedies[shape] = self._world.remedy(inventory, shape, verdict)
+        return sentence(verdict, self._remedies[shape])
 
     def _decide(self, job: Job, row: lifecycle.Row, status: Committed) -> None:
         self._transitions.append(Transition(job.id, job.rv, row.value, status))
