@@ -37,6 +37,8 @@ from muster.core.placement.tree import Ints
 if TYPE_CHECKING:
     from muster.core.placement.solver import Solver
 
+BUDGET = 400
+"""Patterns that one repair may try; for several roles, which cost more, a quarter of it."""
 Pattern = tuple[Choice, ...]
 _PATIENCE = 8
 """Patterns after which it is asked whether there can be any repair at all."""
@@ -82,7 +84,7 @@ def repaired(
 
 class _Search:
     def __init__(self, case: Case, budget: int) -> None:
-        self.case, self.budget = case, budget
+        self.case, self.budget = case, budget if len(case.gang.roles) == 1 else budget // 4
         self.steps = 0
         self.cut = False
         """The budget ended, or something could not be judged."""

@@ -24,7 +24,7 @@ def placed(case: Case, budget: int) -> Answer | None:
         where = unlimited(apart(case.tree, case.busy, case.base[0]))
         ranks = case.solver.alone(where, role) if case.solver.possible(where, role) else None
         return None if ranks is None else _answered(case, [np.array(ranks, np.int64)], exact=True)
-    found = case.solver.place(case.inventory, case.shape, budget)
+    found = case.solver.place(case.inventory, case.shape)
     best: Answer | None = None
     if isinstance(found, Found):
         positions = [np.array([case.tree.position[name] for name in mine], np.int64) for mine in found.nodes]
