@@ -179,6 +179,18 @@ def test_segments_that_compete_for_the_spare_nodes_of_a_rack_are_settled_by_the_
     assert found.proven
 
 
+def test_of_ways_that_move_as_many_the_one_with_the_better_objective_is_taken() -> None:
+    # Either segment may give way. The first sits on nodes in use, so keeping it opens fewer intact ones.
+    cluster = Cluster(racks(2, 6)).use("r0-n1", "r0-n2", gpus_each=0)
+    nodes = at(*rack(0, 0, 1, 2, 3, 4, 5))
+    found = mend(cluster, gang(role(6, segments=[("nvlink", 3)])), nodes, "r0-n0", "r0-n3")
+    assert found.nodes == at("r0-n4", "r0-n1", "r0-n2", "r1-n0", "r1-n1", "r1-n2")
+    # The other way round.
+    cluster = Cluster(racks(2, 6)).use("r0-n4", "r0-n5", gpus_each=0)
+    found = mend(cluster, gang(role(6, segments=[("nvlink", 3)])), nodes, "r0-n0", "r0-n3")
+    assert found.nodes == at("r1-n0", "r1-n1", "r1-n2", "r0-n1", "r0-n4", "r0-n5")
+
+
 def test_a_short_segment_without_a_loss_gives_way_where_that_moves_fewer() -> None:
     cluster = Cluster(racks(2, 6)).use(*rack(1, 2, 3, 4, 5))
     nodes = at(*rack(0, 0, 1, 2, 3), *rack(0, 4, 5))
@@ -301,6 +313,24 @@ def test_enough_slots_in_the_wrong_places_are_told_with_the_nearest_domain() -> 
     dead = ("r0-n0", "r0-n1", "r0-n2")
     verdict = refuse(cluster, gang(role(4, segments=[("nvlink", 4)])), at(*rack(0, 0, 1, 2, 3)), *dead)
     assert (verdict.number("domain"), verdict.number("lacks")) == ("r1", 1)
+
+
+def test_several_roles_of_which_nothing_survives_get_the_verdict_on_placing_them() -> None:
+    cluster = Cluster(racks(1, 3)).use("r0-n2")
+    shape = gang(role(1), role(1, name="reader"))
+    verdict = refuse(cluster, shape, (("r0-n0",), ("r0-n1",)), "r0-n0", "r0-n1")
+    assert verdict == Solver().place(cluster.inventory(), shape)
+
+
+def test_when_the_budget_ends_there_is_an_answer_without_a_proof() -> None:
+    cluster = Cluster(racks(2, 9))
+    nodes = at(*rack(0, 0, 1, 2, 3), *rack(0, 4, 5, 6, 7))
+    shape = gang(role(8, segments=[("nvlink", 4)]))
+    dead = ("r0-n0", "r0-n1", "r0-n4")
+    here = cluster.dead(*dead).inventory()
+    found = Solver().repair(here, shape, nodes, ranks_on(nodes, *dead), budget=1)
+    assert isinstance(found, Repaired)
+    assert (len(found.moved), found.proven) == (5, False)
 
 
 def test_a_shape_that_the_levels_do_not_know_is_invalid_and_another_gangs_nodes_are_an_error() -> None:
