@@ -230,6 +230,16 @@ def test_a_survivor_that_was_relabelled_out_of_its_segment_is_brought_back() -> 
     found = mend(cluster, gang(role(4, segments=[("nvlink", 4)])), nodes, "r0-n3")
     assert found.moved == ((0, 1), (0, 3))
     assert found.nodes == at("r0-n0", "r0-n4", "r0-n2", "r0-n5")
+    # Most are in the second of the two racks.
+    cluster = Cluster(racks(3, 6))
+    cluster.nodes["r1-n1"] = node("r1-n1", 4, leaf="l0", nvlink="r0")
+    nodes = at(*rack(1, 0, 1, 2, 3))
+    found = mend(cluster, gang(role(4, segments=[("nvlink", 4)])), nodes, "r1-n3")
+    assert found.nodes == at("r1-n0", "r1-n4", "r1-n2", "r1-n5")
+    # Neither has room: the segment leaves both.
+    cluster.use("r1-n4", "r1-n5", *rack(0, 0, 1, 2, 3))
+    found = mend(cluster, gang(role(4, segments=[("nvlink", 4)])), nodes, "r1-n3")
+    assert (found.how, found.nodes) == ("segment", at(*rack(2, 0, 1, 2, 3)))
 
 
 # --- The gang as a whole ----------------------------------------------------------------------------------------------
