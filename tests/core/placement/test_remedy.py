@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -21,6 +22,12 @@ ON_A = Requirement("metadata.name", "In", ("r0-n0",))
 def test_the_smallest_change_starts_the_gang_and_no_smaller_one_does(block: int) -> None:
     kinds = {changes.check(changes.case(seed), KEPT) for seed in range(block * 20, block * 20 + 20)}
     assert "whole" in kinds
+
+
+def test_for_several_roles_the_nodes_that_are_named_are_enough() -> None:
+    kinds = Counter(changes.check_joint(seed, KEPT) for seed in range(200))
+    assert kinds["several"] > 20
+    assert kinds["not known"] < kinds["several"] / 4
 
 
 def racks(pods: Iterable[Pod] = ()) -> Inventory:
