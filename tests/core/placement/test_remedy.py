@@ -85,3 +85,13 @@ def test_a_node_that_is_cordoned_and_held_takes_two_actions_and_counts_once() ->
     assert found.count == 1
     kinds = [action.kind for action in found.actions]
     assert kinds == [ActionKind.UNCORDON, ActionKind.HEAL, ActionKind.END]
+
+
+def test_a_cordon_that_only_the_taint_shows_yet_is_named() -> None:
+    inventory = racks()
+    inventory.claim("all", {f"r{r}-n{n}": cluster.gpus(4) for r in range(2) for n in range(4) if (r, n) != (1, 2)})
+    node = inventory.node("r1-n2")
+    assert node is not None
+    inventory.put_node(replace(node, taints=(changes.UNSCHEDULABLE,)))
+    found = remedy(inventory, cluster.role(1, 4))
+    assert [(action.kind, action.target) for action in found.actions] == [(ActionKind.UNCORDON, "r1-n2")]

@@ -160,15 +160,13 @@ def _regrouped(tree: Tree, inventory: Inventory, found: Freed) -> dict[int, int]
                 classes.setdefault((domain, int(stock.now[at]), int(stock.then[at]), pods), []).append(at)
     if not classes:
         return out
-    taken = np.zeros(tree.count, bool)
-    taken[list(found.pods)] = True
     kind = np.full(tree.count, -1, np.int64)
     wanted = sorted(classes, key=lambda key: (-key[3], key))
     for number, key in enumerate(wanted):
         part = slice(*tree.start[found.depth][key[0] : key[0] + 2].tolist())
         alike = (stock.now[part] == key[1]) & (stock.then[part] == key[2]) & (stock.weight[part] == IN_USE)
-        # What holds pods of the placement as it is, or is of another kind, is not to be had.
-        kind[part][alike & ~taken[part] & (kind[part] < 0)] = number
+        # One that takes pods as it is may be freed instead: the other then takes those.
+        kind[part][alike & (kind[part] < 0)] = number
         kind[classes[key]] = number
     need = np.array([len(classes[key]) for key in wanted], np.int64)
     for at in _by_jobs(tree, inventory, kind, need):
