@@ -149,10 +149,24 @@ def test_nobody_takes_the_room_of_an_older_job_whose_dry_run_is_asked_anew() -> 
     world = World()
     for change in changes(*NODES, old, young, *admissions(young)):
         world.apply(change)
-    assert causes(plan(world, START)) == {"young": "Waiting"}
+    # Nothing but the room kept for the older one is in its way: there is nothing to tell yet.
+    assert causes(plan(world, START)) == {}
     for admission in admissions(old):
         world.apply(Upsert(admission, START))
     assert causes(plan(world, START)) == {"old": "Placed", "young": "Waiting"}
+
+
+def test_numbers_do_not_count_room_that_is_kept_for_a_moment() -> None:
+    old = gang("old", 1, created=START)
+    old = replace(old, roles=(replace(old.roles[0], template="asked anew"),))
+    two, huge = gang("two", 2, created=START + 1), gang("huge", 3, created=START + 2)
+    world = World()
+    for change in changes(*NODES, node("c", cordoned=True), old, two, huge, *admissions(two), *admissions(huge)):
+        world.apply(change)
+    made = plan(world, START)
+    assert causes(made) == {"huge": "Waiting"}
+    told = dict(made.verdicts)["uid-huge"]
+    assert (told.number("pods"), told.number("free")) == (3, 2)
 
 
 def test_a_job_that_is_not_understood_says_why() -> None:
