@@ -59,7 +59,7 @@ def test_the_least_that_the_empty_cluster_needs_is_exact() -> None:
 def test_a_vector_that_takes_several_words_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     states = [oracle.random_state(seed) for seed in range(100)]
     want = [KEPT.place(state.inventory(), state.shape()) for state in states]
-    monkeypatch.setattr(packing, "WORD_BITS", 9)
+    monkeypatch.setattr(packing, "INFINITE", 1 << 9)
     for state, one_word in zip(states, want, strict=True):
         assert Solver().place(state.inventory(), state.shape()) == one_word
 
