@@ -237,9 +237,21 @@ def test_a_survivor_that_was_relabelled_out_of_its_segment_is_brought_back() -> 
     found = mend(cluster, gang(role(4, segments=[("nvlink", 4)])), nodes, "r1-n3")
     assert found.nodes == at("r1-n0", "r1-n4", "r1-n2", "r1-n5")
     # Neither has room: the segment leaves both.
+    cluster = Cluster([*racks(4, 6), node("r1-n1", 4, leaf="l0", nvlink="r0")])
     cluster.use("r1-n4", "r1-n5", *rack(0, 0, 1, 2, 3))
-    found = mend(cluster, gang(role(4, segments=[("nvlink", 4)])), nodes, "r1-n3")
-    assert (found.how, found.nodes) == ("segment", at(*rack(2, 0, 1, 2, 3)))
+    nodes = at(*rack(1, 0, 1, 2, 3), *rack(2, 0, 1, 2, 3))
+    found = mend(cluster, gang(role(8, segments=[("nvlink", 4)])), nodes, "r1-n3")
+    assert (found.how, found.nodes) == ("segment", at(*rack(3, 0, 1, 2, 3), *rack(2, 0, 1, 2, 3)))
+
+
+def test_a_segment_moves_so_that_another_of_a_different_size_finds_a_rack() -> None:
+    # The three that lost their rack fit only where the second pair is now.
+    sizes = ((0, 2), (1, 3), (2, 2), (3, 3))
+    cluster = Cluster([node(f"r{r}-n{n}", 4, leaf="l", nvlink=f"r{r}") for r, size in sizes for n in range(size)])
+    nodes = at(*rack(3, 0, 1, 2), *rack(0, 0, 1), *rack(1, 0, 1))
+    found = mend(cluster, gang(role(7, segments=[("nvlink", (3, 2, 2))])), nodes, *rack(3, 0, 1, 2))
+    assert found.nodes == at(*rack(1, 0, 1, 2), *rack(0, 0, 1), *rack(2, 0, 1))
+    assert (found.how, len(found.moved), found.proven) == ("segment", 5, True)
 
 
 # --- The gang as a whole ----------------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ class _Search:
         homes = tree.domain[case.together][np.concatenate([mine[mine != FREE] for mine in at])]
         shared = sorted(set(homes.tolist()))
         if len(shared) > 1:
-            return self._torn(pattern, (_WHOLE, 0, 0), shared, bound, free=False)
+            return self._torn(pattern, (_WHOLE, 0, 0), shared, bound)
         stays: list[Left] = []
         for index, (parts, mine) in enumerate(zip(case.parts, at, strict=True)):
             stay = left(tree, parts, mine, shared[0])
@@ -161,7 +161,7 @@ class _Search:
                 level, piece = stay
                 lies = mine[parts.ranks(level, piece)]
                 domains = sorted(set(tree.domain[parts.depths[level]][lies[lies != FREE]].tolist()))
-                return self._torn(pattern, (index, level, piece), domains, bound, free=True)
+                return self._torn(pattern, (index, level, piece), domains, bound)
             stays.append(stay)
         answer, lacking, known = filled(case, stays, at)
         if answer is not None:
@@ -186,10 +186,9 @@ class _Search:
                 marks[role][ranks] &= tree.domain[parts.depths[level]][case.at[role][ranks]] == domain
         return marks
 
-    def _torn(self, pattern: Pattern, piece: Piece, domains: list[int], bound: int, *, free: bool) -> _Tried:
-        """Survivors that must share a domain lie in several, by today's labels: one of these, or none, is kept."""
-        choices = [*domains, FREE] if free else domains
-        return _Tried(bound, None, [_with(pattern, (piece, choice)) for choice in choices], [], known=True)
+    def _torn(self, pattern: Pattern, piece: Piece, domains: list[int], bound: int) -> _Tried:
+        """Survivors that must share a domain lie in several, by today's labels: one of these is kept at first."""
+        return _Tried(bound, None, [_with(pattern, (piece, domain)) for domain in domains], [], known=True)
 
     def _yielding(
         self, pattern: Pattern, stays: list[Left], at: list[Ints], lacking: list[tuple[int, Region]]
