@@ -49,7 +49,7 @@ e2e: $(STAMP) controlplane ## the API suite and the operator against a real cont
 demo: $(STAMP) ## a 4,608-GPU cluster in this machine's memory, gangs scheduled on it, in a minute (muster demo --help)
 	$(BIN)/muster demo
 
-oracle: $(STAMP) ## the solver against CP-SAT on 5,000 random states (a quarter of an hour)
+oracle: $(STAMP) ## the solver against CP-SAT on 5,000 random states, what it says would start gangs on 1,000 (twenty minutes)
 	PYTHONPATH=. $(BIN)/python -m tests.core.placement.run_oracle
 	PYTHONPATH=. $(BIN)/python -m tests.core.placement.run_changes
 
