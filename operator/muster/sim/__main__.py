@@ -1,4 +1,4 @@
-"""`python -m muster.sim`: replay a plan in words, or carry out all plans of a run. Ends with 1 if something is wrong."""
+"""`python -m muster.sim`: replay a plan in words, or carry out all plans of a run. Ends with 1 if anything is wrong."""
 
 from __future__ import annotations
 

@@ -75,15 +75,16 @@ class Victim(Protocol):
 
 
 class Counts:
-    """How far each channel of a seat has come, and what was done to it. `until`: when (loop time) faults end."""
+    """How far each channel of a seat has come, and what was done to it."""
 
     def __init__(self) -> None:
         self.passed: Counter[str] = Counter()
+        """By channel, while there were faults."""
         self.injected: list[str] = []
         self.silent_until = 0.0
         """When (loop time) the watches speak again."""
         self.stopped = False
-        """Whether there are no faults any more."""
+        """Whether there are no faults any more; nothing is counted then."""
 
 
 class Faulty:
@@ -170,9 +171,9 @@ class Faulty:
 
     def _at(self, channel: str, request: Request) -> Fault | None:
         counts = self._counts
-        counts.passed[channel] += 1
         if counts.stopped:
             return None
+        counts.passed[channel] += 1
         return self._noted(self._chooser.request(channel, counts.passed[channel], request))
 
     def _noted(self, fault: Fault | None) -> Fault | None:
@@ -240,9 +241,9 @@ class Faulty:
         if line.startswith(b'{"type":"BOOKMARK"'):
             return None
         counts = self._counts
-        counts.passed[channel] += 1
         if counts.stopped:
             return None
+        counts.passed[channel] += 1
         return self._noted(self._chooser.event(channel, counts.passed[channel], line))
 
 

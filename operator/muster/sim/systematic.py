@@ -19,44 +19,56 @@ from muster.sim import trial
 from muster.sim.faulty import Counts
 from muster.sim.plan import Fault, Plan
 
-WRITE = (
-    ("crash-before", 0.0),
-    ("crash-after", 0.0),
+Menu = tuple[tuple[str, float], ...]
+"""What can happen at a point, and its value."""
+WRITE: Menu = (
+    ("crash-before", 0),
+    ("crash-after", 0),
     ("crash-late", 0.3),
-    ("crash-late", 20.0),
-    ("lost", 0.0),
-    ("lost", 40.0),
-    ("lose-reply", 0.0),
-    ("lose-reply", 40.0),
+    ("crash-late", 20),
+    ("lost", 0),
+    ("lost", 40),
+    ("lose-reply", 0),
+    ("lose-reply", 40),
     ("late", 0.05),
-    ("late", 2.0),
-    ("slow", 1.0),
-    ("refuse", 0.0),
+    ("late", 2),
+    ("slow", 1),
+    ("refuse", 0),
     ("code", 409),
     ("code", 410),
     ("code", 429),
     ("code", 500),
     ("code-after", 504),
-    ("freeze-before", 5.0),
-    ("freeze-before", 25.0),
-    ("freeze-after", 25.0),
-    ("freeze-late", 25.0),
+    ("freeze-before", 5),
+    ("freeze-before", 25),
+    ("freeze-after", 25),
+    ("freeze-late", 25),
     ("stale", 1.5),
 )
-READ = (
-    ("crash-before", 0.0),
-    ("crash-after", 0.0),
-    ("lose-reply", 0.0),
-    ("lose-reply", 40.0),
+READ: Menu = (
+    ("crash-before", 0),
+    ("crash-after", 0),
+    ("lose-reply", 0),
+    ("lose-reply", 40),
     ("code", 429),
     ("code", 500),
+    ("slow", 2),
+    ("freeze-after", 25),
 )
-READ += (("slow", 2.0), ("freeze-after", 25.0))
-LEASE = (*READ, ("code", 409), ("late", 2.0), ("late", 20.0), ("crash-late", 2.0))
-AN_EVENT = (("delay", 1.5), ("double", 0.0), ("cut-before", 0.0), ("cut-after", 0.0), ("expire", 0.0))
-AN_EVENT += (("crash-before", 0.0), ("crash-after", 0.0), ("freeze-before", 25.0))
-AN_OPENING = (("refuse", 0.0), ("code", 410), ("code", 500), ("slow", 2.0))
-MENU = {"write": WRITE, "dry": READ, "read": READ, "lease": LEASE, "event": (("lose-reply", 0.0), ("code", 500))}
+LEASE: Menu = (*READ, ("code", 409), ("late", 2), ("late", 20), ("crash-late", 2))
+EVENT: Menu = (("lose-reply", 0), ("code", 500))
+WATCHED: Menu = (
+    ("delay", 1.5),
+    ("double", 0),
+    ("cut-before", 0),
+    ("cut-after", 0),
+    ("expire", 0),
+    ("crash-before", 0),
+    ("crash-after", 0),
+    ("freeze-before", 25),
+)
+OPENED: Menu = (("refuse", 0), ("code", 410), ("code", 500), ("slow", 2))
+MENU = {"write": WRITE, "dry": READ, "read": READ, "lease": LEASE, "event": EVENT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +132,7 @@ def faults(counts: Sequence[Counts]) -> list[Fault]:
 
 def _of_seat(seat: int, counts: Counts) -> Iterator[Fault]:
     for channel in sorted(counts.passed):
-        menu = MENU.get(channel, AN_OPENING if channel.endswith("+") else AN_EVENT)
+        menu = MENU.get(channel, OPENED if channel.endswith("+") else WATCHED)
         for number in range(1, counts.passed[channel] + 1):
             for what, value in menu:
                 yield Fault(seat, channel, number, what, value)
