@@ -38,8 +38,8 @@ _encode = msgspec.json.Encoder().encode
 class Chooser(Protocol):
     """Says what happens to what passes. `number` counts the channel, from 1."""
 
-    def request(self, channel: str, number: int, request: Request) -> Fault | None:
-        """A request is about to leave."""
+    def request(self, channel: str, number: int, request: Request) -> Fault | Response | None:
+        """A request is about to leave. A Response is given in place of the server's; nothing is carried out then."""
         ...
 
     def event(self, channel: str, number: int, line: bytes) -> Fault | None:
@@ -107,6 +107,8 @@ class Faulty:
         fault = self._at(channel_of(request), request)
         if fault is None:
             return await self._inner.send(request)
+        if isinstance(fault, Response):
+            return fault
         match fault.what:
             case "crash-before" | "crash-after" | "crash-late":
                 return await self._crash(request, fault)
@@ -169,16 +171,14 @@ class Faulty:
         gone = Request(request.method, request.path, request.query, request.body, request.content_type)
         loop.call_later(seconds, lambda: loop.create_task(_deliver(self._inner, gone)), context=NOBODY)
 
-    def _at(self, channel: str, request: Request) -> Fault | None:
+    def _at(self, channel: str, request: Request) -> Fault | Response | None:
         counts = self._counts
         if counts.stopped:
             return None
         counts.passed[channel] += 1
-        return self._noted(self._chooser.request(channel, counts.passed[channel], request))
-
-    def _noted(self, fault: Fault | None) -> Fault | None:
-        if fault is not None:
-            self._counts.injected.append(str(fault))
+        fault = self._chooser.request(channel, counts.passed[channel], request)
+        if isinstance(fault, Fault):
+            counts.injected.append(str(fault))
         return fault
 
     # --- watches ----------------------------------------------------------------------------------------------------
@@ -228,9 +228,11 @@ class Faulty:
         while loop.time() < self._counts.silent_until:  # noqa: ASYNC110  (a time that may be put off meanwhile)
             await asyncio.sleep(self._counts.silent_until - loop.time())
 
-    async def _open(self, request: Request, fault: Fault | None) -> None:
+    async def _open(self, request: Request, fault: Fault | Response | None) -> None:
         if fault is None:
             return
+        if isinstance(fault, Response):
+            raise StreamRefused(fault)
         if fault.what == "refuse":
             raise _broken(request, "connection refused", sent=False)
         if fault.what == "code":
@@ -244,7 +246,10 @@ class Faulty:
         if counts.stopped:
             return None
         counts.passed[channel] += 1
-        return self._noted(self._chooser.event(channel, counts.passed[channel], line))
+        fault = self._chooser.event(channel, counts.passed[channel], line)
+        if fault is not None:
+            counts.injected.append(str(fault))
+        return fault
 
 
 def channel_of(request: Request) -> str:
@@ -259,10 +264,10 @@ def channel_of(request: Request) -> str:
     return "dry" if ("dryRun", "All") in request.query else "write"
 
 
-def refusal(code: int, request: Request) -> Response:
+def refusal(code: int, request: Request, message: str = "") -> Response:
     """An answer of this status, as the API server words it."""
     headers = {"content-type": "application/json"} | ({"retry-after": "1"} if code in (429, 503) else {})
-    return Response(code, headers, _status(code, f"{request.method} {request.path} is answered so on purpose"))
+    return Response(code, headers, _status(code, message or f"{request.method} {request.path}: so on purpose"))
 
 
 def _status(code: int, message: str) -> bytes:

@@ -52,8 +52,8 @@ class Seat:
         self.number = number
         self.chooser = chooser
         defaults = {name: field.default for name, field in settings.Settings.model_fields.items()}
-        self._options = defaults | CONFIGURATION | options
-        """All of them: nothing may come from the environment."""
+        # All of them are given: nothing may come from the environment.
+        self._settings = settings.Settings(**(defaults | CONFIGURATION | options))
         self.counts = Counts()
         self.skew = 0
         self.restart_after: float | None = RESTART_SECONDS
@@ -101,8 +101,7 @@ class Seat:
             random=world.random,
             on_synced=lambda: None,
         )
-        chosen = settings.Settings(**(self._options | {"identity": self.name}))
-        self.app = App(chosen, ports)
+        self.app = App(self._settings.model_copy(update={"identity": self.name}), ports)
         return await self.app.run()
 
     def _over(self, process: Process, task: asyncio.Task[int]) -> None:

@@ -28,7 +28,7 @@ START = 1_800_000_000_000
 """The wall clock at the beginning, ms."""
 LATENCY = (0.0004, 0.0016)
 """Seconds, least and most, of one way between an operator and the API server."""
-REACTION = 0.002
+REACTION = 0.02
 """Seconds from a write to what scheduler, kubelets and controllers do about it."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
