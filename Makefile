@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 BRIEF := $(addprefix e2e/test_,life.py deletion.py neighbours.py bad_input.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test integration oracle e2e bench bench-placement demo crds settings controlplane clean
+.PHONY: help setup lint format test integration oracle e2e bench bench-placement demo crds settings pictures controlplane clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 16
@@ -51,6 +51,7 @@ demo: $(STAMP) ## a 4,608-GPU cluster in this machine's memory, gangs scheduled 
 
 oracle: $(STAMP) ## the solver against CP-SAT on 5,000 random states (a quarter of an hour)
 	PYTHONPATH=. $(BIN)/python -m tests.core.placement.run_oracle
+	PYTHONPATH=. $(BIN)/python -m tests.core.placement.run_changes
 
 bench-placement: $(STAMP) ## time and quality of placement, written to benchmarks/results
 	$(BIN)/python -m benchmarks.placement
@@ -63,6 +64,10 @@ crds: $(STAMP) ## write crds/ from the models
 
 settings: $(STAMP) ## write docs/settings.md from the settings
 	$(BIN)/muster settings --markdown > docs/settings.md
+
+pictures: $(STAMP) ## draw the pictures of docs/ anew (a minute: one is of a run of the demo)
+	$(BIN)/python docs/placement_pictures.py
+	$(BIN)/python docs/picture.py
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

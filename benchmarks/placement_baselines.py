@@ -1,9 +1,8 @@
 """Two ways to place a gang that schedulers commonly use, written plainly, and the contract's vector of what they find.
 
-First-fit takes free nodes in the order of their names. Greedy best-fit by domain looks for the narrowest level at which
-one domain holds the whole gang and takes the domain with least room; inside it goes by the same rule, and where no
-child holds what is left, takes the child with most room first. Both see the free slots of each node for nothing; both
-keep hard constraints (segments stay in a rack). Neither looks at intactness or leftover beyond the tightest fit.
+First-fit takes free nodes in the order of their names. Greedy best-fit by domain is that of the demo, whose module
+states its rule. Both see the free slots of each node for nothing; both keep hard constraints (segments stay in a rack).
+Neither looks at intactness or leftover beyond the tightest fit.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.placement_world import LEAF, RACK, SPINE
+from muster.cli.demo import greedy
 
 Ints = npt.NDArray[np.int64]
 WEIGHTS = (2, 2, 1)
@@ -53,43 +53,8 @@ def first_fit(here: State, pods: int, segment: int) -> Ints | None:
 
 
 def best_fit(here: State, pods: int, segment: int) -> Ints | None:
-    """Pods per node."""
-    racks = here.slots.reshape(-1, RACK).sum(axis=1)
-    if segment:
-        racks = racks // segment * segment
-    leaves = np.add.reduceat(racks, here.starts[1] // RACK)
-    spines = np.add.reduceat(racks, here.starts[0] // RACK)
-    rooms = (spines, leaves, racks)
-    edges = [np.append(start, len(here.slots)) for start in here.starts]
-    out = np.zeros_like(here.slots)
-    if int(racks.sum()) < pods:
-        return None
-
-    def fill(level: int, first: int, last: int, left: int) -> None:
-        """Put pods into the domains first..last of a level."""
-        room = rooms[level][first:last].copy()
-        while left > 0:
-            enough = np.flatnonzero(room >= left)
-            at = int(enough[np.argmin(room[enough])]) if len(enough) else int(np.argmax(room))
-            mine = min(left, int(room[at]))
-            room[at] = 0
-            left -= mine
-            start, stop = int(edges[level][first + at]), int(edges[level][first + at + 1])
-            if level == 2:
-                held = here.slots[start:stop]
-                out[start:stop] = np.clip(mine - (np.cumsum(held) - held), 0, held)
-            else:
-                below = edges[level + 1]
-                fill(level + 1, int(np.searchsorted(below, start)), int(np.searchsorted(below, stop)), mine)
-
-    for level in (2, 1, 0):
-        enough = np.flatnonzero(rooms[level] >= pods)
-        if len(enough):
-            at = int(enough[np.argmin(rooms[level][enough])])
-            fill(level, at, at + 1, pods)
-            return out
-    fill(0, 0, len(spines), pods)
-    return out
+    """Pods per node, by the rule that the demo also shows."""
+    return greedy.best_fit(here.slots, [np.append(start, len(here.slots)) for start in here.starts], pods, segment or 1)
 
 
 def vector(here: State, pods: Ints) -> tuple[int, ...]:

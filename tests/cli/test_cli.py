@@ -88,7 +88,8 @@ def test_a_job_that_fits(bench: Bench, capsys: pytest.CaptureFixture[str]) -> No
     (answer,) = said["jobs"]
     assert code == 0
     assert list(answer) == [
-        "job", "placed", "provenOptimal", "objective", "domains", "ranks", "reason", "message", "details", "change"
+        "job", "placed", "provenOptimal", "objective", "domains", "ranks", "reason", "message", "details", "change",
+        "bound"
     ]  # fmt: skip
     assert (answer["job"], answer["placed"], answer["provenOptimal"]) == ("research/train", True, True)
     assert answer["domains"] == {"nvlink": 1}

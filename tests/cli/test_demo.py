@@ -12,20 +12,26 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from muster.cli.demo import greedy
 from muster.cli.demo import play as demo_play
 from muster.cli.demo import summary as demo_summary
+from muster.cli.demo.beside import Beside, Pair, Sums
+from muster.cli.demo.beside import Racks as Used
 from muster.cli.demo.children import Child, ChildError, _environment
 from muster.cli.demo.picture import picture
 from muster.cli.demo.play import Options, Result
 from muster.cli.demo.screen import Screen
-from muster.cli.demo.story import MOST_PODS, SEGMENT, Sizes
+from muster.cli.demo.story import MOST_PODS, SEGMENT, SMALL, Sizes, manifest
 from muster.cli.demo.summary import Told
 from muster.cli.rackmap.model import Health
 from muster.embedded.nodes.racks import Racks
+from muster.kube.hostlist import compress, run_lengths
 from muster.safety import Violation
+from muster.safety.record import Event
 
 Object = dict[str, Any]
 DEMO = [sys.executable, "-m", "muster", "demo", "--racks", "8"]
@@ -48,6 +54,11 @@ def test_the_whole_story_on_eight_racks() -> None:
     assert {job["phase"] for name, job in jobs.items() if name.startswith("tune")} == {"Succeeded"}
     assert "missing" in told["waiting"] or "fragment" in told["waiting"].lower()
     assert "must add up to replicas" in told["refused"]
+    assert jobs["pretrain"]["greedy"] == {"used": 2, "opened": 2}
+    greedy = told["greedy"]
+    assert (greedy["placements"], greedy["withoutRoom"]) == (12, 0)
+    assert greedy["racks"]["used"] == greedy["ours"]["used"]
+    assert "given the same 12 gangs in the same order" in done.stderr
     assert "4,608" not in done.stderr
     assert "found no breach of S1-S7" in done.stderr
 
@@ -123,6 +134,10 @@ def test_the_story_holds_on_every_number_of_racks(racks: int) -> None:
     assert 0 <= left < sizes.second, "second has to wait"
     assert sizes.pretrain + sizes.second + sizes.night <= racks, "it fits when sweep has ended, and night too"
     assert max(sizes.pretrain, sizes.sweep, sizes.second) * SEGMENT <= MOST_PODS
+    gaps = (sizes.pretrain + sizes.sweep) * 2 - 2 * len(SMALL)
+    assert sizes.odd <= left * 18 + max(0, gaps), "eval fits"
+    rest = racks - sizes.pretrain - sizes.second - sizes.night
+    assert rest >= -(-sizes.odd // 18), "and what comes later fits beside it"
 
 
 def nodes() -> list[Object]:
@@ -172,12 +187,92 @@ def test_the_screen_draws_only_on_a_terminal(terminal: bool) -> None:
     assert ("9 racks" in out.getvalue()) is terminal
 
 
+def test_on_a_terminal_long_lines_are_broken_between_words() -> None:
+    for terminal in (True, False):
+        out = io.StringIO()
+        screen = Screen(Console(file=out, force_terminal=terminal, width=40, color_system=None))
+        screen.line("second waits: needs 512 free slots, 232 are free: 280 missing")
+        lines = out.getvalue().splitlines()
+        assert (max(map(len, lines)) <= 40, len(lines) > 1) == (terminal, terminal)
+        assert not terminal or lines[1].startswith(" " * 9)
+
+
 def test_the_table() -> None:
-    jobs = [Told("a", 32, "Running", 3.21, 2, {"nvlink": (2, 2), "leaf": (2, 1)}), Told("b", 4)]
+    jobs = [
+        Told("a", 32, "Running", 3.21, 2, {"nvlink": (2, 2), "leaf": (2, 1)}, Pair(Used(2, 2), Used(3, 1))),
+        Told("b", 4),
+        Told("c", 4, beside=Pair(Used(1, 0), None)),
+    ]
     lines = demo_summary.text(jobs).splitlines()
-    assert lines[1].split() == ["a", "Running", "3.2", "s", "32", "2", "2", "/", "2", "2", "/", "1"]
-    assert lines[2].split() == ["b", "Pending", "-", "4", "0", "-", "-"]
-    assert demo_summary.as_json(jobs)[0]["domains"]["leaf"] == {"used": 2, "least": 1}
+    assert lines[1].split() == ["a", "Running", "3.2", "s", "32", "2", "2/2", "2/1", "3"]
+    assert lines[2].split() == ["b", "Pending", "-", "4", "0", "-", "-", "-"]
+    assert lines[3].endswith("no room")
+    assert max(map(len, lines)) <= 80
+    told = demo_summary.as_json(jobs)
+    assert told[0]["domains"]["leaf"] == {"used": 2, "least": 1}
+    assert [job["greedy"] for job in told] == [{"used": 3, "opened": 1}, None, None]
+
+
+def racks_of(*free: int) -> tuple[Any, list[Any]]:
+    """Free nodes of racks of 20 under one leaf, as best_fit takes them."""
+    slots = np.array([int(node < n) for n in free for node in range(20)])
+    return slots, [np.array([0, len(slots)]), np.arange(0, len(slots) + 1, 20)]
+
+
+@pytest.mark.parametrize(
+    ("free", "pods", "segment", "taken"),
+    [
+        pytest.param((19, 10, 10), 20, 1, [19, 1, 0], id="most room first, whatever is left over"),
+        pytest.param((18, 9, 9), 18, 1, [18, 0, 0], id="one rack that holds it"),
+        pytest.param((20, 18, 19), 18, 1, [0, 18, 0], id="the tightest"),
+        pytest.param((17, 16, 20), 32, 16, [16, 16, 0], id="segments stay whole"),
+        pytest.param((10, 10, 10), 31, 1, None, id="no room"),
+        pytest.param((15, 15, 15), 16, 16, None, id="no room for a segment"),
+    ],
+)
+def test_greedy_best_fit(free: tuple[int, ...], pods: int, segment: int, taken: list[int] | None) -> None:
+    slots, starts = racks_of(*free)
+    found = greedy.best_fit(slots, starts, pods, segment)
+    assert (None if found is None else found.reshape(-1, 20).sum(axis=1).tolist()) == taken
+    assert found is None or (found <= slots).all()
+
+
+def committed(name: str, on: list[str], attempt: int = 1, *, live: bool = True, segment: int = 0) -> Event:
+    made = manifest(name, len(on), segment)
+    made["metadata"] |= {"uid": name, "resourceVersion": "1"}
+    role = {"name": "worker", "nodes": compress(on), "born": run_lengths([attempt] * len(on))}
+    placement = {"attempt": attempt, "roles": [role]}
+    made["status"] = {"phase": "Placed", "live": live, "attempt": attempt, "placement": placement}
+    return Event(1, "TrainingJob", "MODIFIED", made, 0.0)
+
+
+def test_greedy_plays_the_same_story_on_its_own_cluster() -> None:
+    place = Racks(racks=16)
+    beside = Beside(place.objects())
+    # A leaf with gaps of two and one free rack, and one that is free: the tighter one is no place for 28.
+    events = [committed("big", [n for rack in range(7) for n in place.rack(rack)[:16]], segment=16)]
+    beside.follow(events)
+    events.append(committed("odd", place.rack(8) + place.rack(9)[:10]))
+    beside.follow(events)
+    beside.follow(events)
+    assert beside.pairs["big"] == Pair(Used(7, 7), Used(7, 7))
+    assert beside.pairs["odd"] == Pair(Used(2, 2), Used(6, 1))
+    assert beside.pairs["odd"].text() == "would have used 6 racks for it, 4 more than muster's 2"
+    assert beside.sums == Sums(2, [9, 9], [13, 8])
+    # Nodes are lost; the gang is placed anew, with us and with it.
+    events += [Event(2, "Node", "DELETED", {"metadata": {"name": f"r0{n}-n17"}}, 0.0) for n in range(3)]
+    events.append(committed("odd", place.rack(8) + place.rack(9)[:10], attempt=2))
+    beside.follow(events)
+    assert beside.pairs["odd"].greedy == Used(7, 1)
+    # Whoever has ended holds nothing; where greedy finds no room it says so.
+    events += [committed("odd", [], attempt=2, live=False), committed("all", place.names()[1:], attempt=1)]
+    beside.follow(events)
+    assert beside.pairs["all"].greedy is None
+    assert beside.sums.without_room == 1
+    assert "It finds no room for 1." in beside.sums.text()
+    events += [committed("big", [], live=False), committed("one", place.rack(0)[:4])]
+    beside.follow(events)
+    assert beside.pairs["one"] == Pair(Used(1, 0), Used(1, 1))
 
 
 def test_a_child_that_ends_is_named_with_its_log(tmp_path: Path) -> None:

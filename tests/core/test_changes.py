@@ -66,4 +66,4 @@ def test_a_reader_behind_a_cut_log_is_told_so() -> None:
     middle = log.mark()
     log.note(0)
     assert since(start, log.mark()) is None
-    assert since(middle, log.mark()) == [0]
+    assert list(since(middle, log.mark()) or ()) == [0]

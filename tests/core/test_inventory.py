@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from tests.support.cluster import GPU, gpus, inventory, node, pod, topology
 
+from muster.core.changes import since
 from muster.core.inventory import Inventory
-from muster.core.model import Stage
+from muster.core.model import Stage, Taint, TopologySpec
+from muster.core.topology import CLIQUE, resolve
 
 
 def one(*pods: object) -> Inventory:
@@ -128,6 +130,77 @@ def test_only_what_matters_changes_the_version() -> None:
     assert i.epoch is epoch
     i.put_node(node("a", 8, {"x": "y"}))
     assert i.epoch is not epoch
+
+
+def test_what_the_empty_cluster_is_begins_a_new_epoch_and_only_another_layout_a_new_ground() -> None:
+    i = inventory([node("a", 8, leaf="x"), node("b", 8, leaf="x"), node("c", 8, leaf="y")], topology("leaf"))
+    epoch, ground = i.epoch, i.ground
+    ill = Taint("node.kubernetes.io/unreachable", "", "NoExecute")
+    i.put_node(node("a", 8, leaf="x", taints=(ill,), unready_since=3))
+    assert i.epoch is epoch
+    changes = (
+        lambda: i.put_node(node("a", 8, leaf="x", taints=(Taint("t", "", "NoSchedule"),))),
+        lambda: i.put_node(node("a", 4, leaf="x")),
+        lambda: i.drop_node("a"),
+        lambda: i.put_node(node("a", 4, leaf="x")),
+    )
+    for change in changes:
+        epoch = i.epoch
+        change()
+        assert i.epoch is not epoch
+        assert i.ground is ground
+    for name, leaf in (("a", "y"), ("new", "x")):
+        ground = i.ground
+        i.put_node(node(name, 4, leaf=leaf))
+        assert i.ground is not ground
+
+
+def test_the_emptied_follows_as_if_made_anew() -> None:
+    rng = random.Random(8)
+    i = inventory([node(f"n{k}", 8) for k in range(9)], topology())
+    empty, mark, ground = i.emptied(), i.mark(), i.ground
+    for _ in range(300):
+        name = f"n{rng.randrange(9)}"
+        match rng.randrange(6):
+            case 0:
+                i.put_node(node(name, rng.randrange(9), taints=(Taint("t", str(rng.randrange(3)), "NoSchedule"),)))
+            case 1:
+                i.drop_node(name)
+            case 2:
+                i.claim(f"j{rng.randrange(3)}", {f"n{rng.randrange(14)}": gpus(2)})
+            case 3:
+                i.use(pod(f"p{rng.randrange(3)}", name, 1))
+            case 4:
+                i.put_node(node(name, 8, cordoned=rng.random() < 0.5))
+            case 5 if i.ground is ground:
+                rows = since(mark, i.mark())
+                assert rows is not None
+                empty.follow(i, rows)
+                mark = i.mark()
+                assert empty.fingerprint() == i.emptied().fingerprint()
+        if i.ground is not ground:
+            empty, mark, ground = i.emptied(), i.mark(), i.ground
+
+
+def test_levels_are_those_that_the_nodes_make_whatever_came_and_went() -> None:
+    rng = random.Random(4)
+    labels = (
+        CLIQUE,
+        "topology.kubernetes.io/zone",
+        "fabric.topograph.run/tier-0",
+        "oci.oraclecloud.com/host.gpu_memory_fabric_id",
+    )
+    spec = TopologySpec("default", "t", 1, 1, "Auto", (), accelerators=(GPU,))
+    i = Inventory()
+    i.set_topology(spec)
+    for _ in range(600):
+        name = f"n{rng.randrange(6)}"
+        if rng.random() < 0.3:
+            i.drop_node(name)
+        else:
+            mine = {key: rng.choice(("", "x", "no-imds-data")) for key in labels if rng.random() < 0.2}
+            i.put_node(node(name, rng.randrange(2), mine))
+        assert i.levels == resolve(spec, i.present())
 
 
 def test_incremental_amounts_equal_those_of_an_inventory_built_afresh() -> None:

@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from muster.cli import dump
 from muster.cli.output import Failed
-from muster.core.model import Job, PriorityClass, Rejected, TopologySpec, Upsert
+from muster.core.model import Job, Phase, Pod, PriorityClass, Record, Rejected, Upsert
 from muster.core.world import World
+from muster.kube.parse_dump import Head
 
-WANTED = {
-    "Node": "nodes",
-    "Pod": "pods",
-    "ClusterTopology": "clustertopologies",
-    "TrainingJob": "trainingjobs",
-    "PriorityClass": "priorityclasses",
-    "ResourceQuota": "resourcequotas",
-    "RuntimeClass": "runtimeclasses",
-    "LimitRange": "limitranges",
-    "PersistentVolumeClaim": "pvc",
-    "PersistentVolume": "pv",
-}
-"""Kinds that a full dump holds, by what `kubectl get` calls them."""
-NOT_APPLIED = ("RuntimeClass", "LimitRange", "PersistentVolumeClaim", "PersistentVolume")
-"""Kinds that an admitted pod may be changed by, which are not applied here yet."""
+if TYPE_CHECKING:
+    from muster.cli.dryrun import DryRun
+    from muster.kube.client import Client
+
+SCHEDULER = "default-scheduler"
 
 
 class Known:
-    """The world, and what it lacks."""
+    """The world, and what it lacks.
 
-    def __init__(self) -> None:
+    `rules` are the objects by which the API server judges a new pod; `scheduler` is the one that pods may name.
+    """
+
+    def __init__(self, scheduler: str = SCHEDULER) -> None:
         self.world = World()
         self.warnings: list[str] = []
         self.assume_classes = False
         """No PriorityClass is known at all: those named by jobs are taken to exist and not to preempt."""
+        self.scheduler = scheduler
+        self.rules: list[tuple[Head, bytes]] = []
+        self.pods: dict[str, list[Pod]] = {}
+        """What is bound to, pinned to or nominated for each node, the ended apart."""
+        self._dry_run: DryRun | None = None
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Take in what is known of the cluster."""
+        for record in records:
+            self.world.apply(Upsert(record, 0))
+            if isinstance(record, Pod) and not record.terminal:
+                for name in dict.fromkeys((record.node or record.pinned, record.nominated)):
+                    if name is not None:
+                        self.pods.setdefault(name, []).append(record)
+
+    @property
+    def dry_run(self) -> DryRun:
+        """Answers what the API server's dry run would; made when it is first asked, at the cost of half a second."""
+        if self._dry_run is None:
+            from muster.cli.dryrun import DryRun
+
+            self._dry_run = DryRun(self.world, self.rules, self.scheduler, self.warnings.append)
+            for job in list(self.world.jobs()):
+                # What such a job holds is what it has still to create, so it is asked about like a new one.
+                if isinstance(job, Job) and job.status.live and job.status.phase is Phase.PLACED:
+                    self._dry_run.admit(job)
+        return self._dry_run
+
+    def admit(self, job: Job) -> None:
+        """Tell the world what the job's pods would be once the API server had admitted them."""
+        self.class_for(job)
+        self.dry_run.admit(job)
 
     def class_for(self, job: Job) -> None:
         """See `assume_classes`."""
@@ -53,87 +79,39 @@ class Known:
         raise Failed(f"TrainingJob {name} exists in {', '.join(sorted(j.namespace for j in found))}: add -n NAMESPACE.")
 
 
-def documents(path: Path) -> list[Any]:
-    """The documents of a JSON or YAML file, `-` for standard input, null ones left out. Raises Failed."""
-    import sys
-
-    import yaml
-
-    try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise Failed(f"{path} cannot be read: {reason}.") from None
-    try:
-        return [json.loads(text)]
-    except ValueError:
-        pass
-    try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        return [document for document in yaml.load_all(text, Loader=loader) if document is not None]
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        place = getattr(error, "problem_mark", None)
-        where = f", line {place.line + 1}" if place is not None else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise Failed(f"{path}{where} is neither JSON nor YAML: {problem}.") from None
-
-
-def from_dump(path: Path) -> Known:
+def from_dump(path: Path, scheduler: str = SCHEDULER) -> Known:
     """Read what `kubectl get ... -A -o json` printed. Raises Failed."""
-    from muster.kube import parse
-
-    known = Known()
-    kinds: set[str] = set()
-    unreadable = 0
-    for obj in _objects(documents(path), path):
-        kinds.add(str(obj.get("kind")))
-        try:
-            record = parse.record_from(obj)
-        except ValueError:
-            unreadable += 1
-            continue
-        if record is not None and (not isinstance(record, TopologySpec) or record.name == "default"):
-            known.world.apply(Upsert(record, 0))
-    if "Node" not in kinds:
-        raise Failed(f"{path} holds no nodes. Make it with: kubectl get {','.join(WANTED.values())} -A -o json")
-    absent = [plural for kind, plural in WANTED.items() if kind not in kinds]
-    if absent:
-        known.warnings.append(f"not in the dump, taken as none: {', '.join(absent)}")
-    if unreadable:
-        known.warnings.append(f"{unreadable} objects of the dump could not be read and are left out")
-    there = [kind for kind in NOT_APPLIED if kind in kinds]
-    if there:
-        known.warnings.append(f"pods are judged as written: {', '.join(there)} are not applied to them")
-    known.assume_classes = "PriorityClass" not in kinds
+    read = dump.load(path)
+    known = Known(scheduler)
+    known.warnings += read.warnings
+    known.take(read.records)
+    known.rules = read.rules
+    known.assume_classes = "PriorityClass" not in read.kinds
     return known
 
 
-def _objects(found: list[Any], path: Path) -> Iterator[Mapping[str, Any]]:
-    for document in found:
-        items = document.get("items") if isinstance(document, Mapping) else None
-        for obj in items if isinstance(items, list) else [document]:
-            if not isinstance(obj, Mapping) or "kind" not in obj:
-                raise Failed(f"{path} is no list of Kubernetes objects. `kubectl get ... -o json` prints one.")
-            yield obj
-
-
-def from_live(kubeconfig: str, context: str) -> Known:
+def from_live(kubeconfig: str, context: str, scheduler: str = SCHEDULER) -> Known:
     """Read the cluster once. Raises Failed."""
     import asyncio
 
-    return asyncio.run(_live(kubeconfig, context))
+    return asyncio.run(_live(kubeconfig, context, Known(scheduler)))
 
 
-async def _live(kubeconfig: str, context: str) -> Known:
+async def _live(kubeconfig: str, context: str, known: Known) -> Known:
+    from muster.core.model import Change
     from muster.feeds import SOURCES, Door, Lists
     from muster.kube.client import Client
     from muster.kube.credentials import ConfigurationError, KubeCredentials
     from muster.kube.errors import ApiError
     from muster.kube.transport import HttpTransport
 
-    known = Known()
+    def put(change: Change) -> None:
+        if isinstance(change, Upsert):
+            known.take([change.record])
+
     transport = HttpTransport(KubeCredentials(kubeconfig=kubeconfig or None, context=context or None))
-    lists = Lists(Client(transport, attempts=2), SOURCES, Door(known.world.apply, lambda: 0))
+    client = Client(transport, attempts=2)
+    lists = Lists(client, SOURCES, Door(put, lambda: 0))
     try:
         for kind, source in SOURCES.items():
             try:
@@ -149,9 +127,30 @@ async def _live(kubeconfig: str, context: str) -> Known:
                     raise Failed(f"cannot list {source.path}: {error.message or error}.") from None
                 else:
                     known.warnings.append(f"cannot list {kind.value}, taken as none: {error.message or error}")
+        await _rules(client, known)
     except ConfigurationError as error:
         raise Failed(str(error)) from None
     finally:
         await transport.close()
-    known.warnings.append("pods are judged as written: LimitRange, RuntimeClass and volumes are not applied to them")
     return known
+
+
+async def _rules(client: Client, known: Known) -> None:
+    """List what the API server judges new pods by."""
+    from muster.kube import parse_dump, paths
+    from muster.kube.errors import ApiError
+
+    for kind, path in (
+        ("LimitRange", paths.limit_ranges()),
+        ("ResourceQuota", paths.resource_quotas()),
+        ("RuntimeClass", paths.runtime_classes()),
+        ("PersistentVolumeClaim", paths.volume_claims()),
+        ("PersistentVolume", paths.volumes()),
+    ):
+        try:
+            async for page in client.list_pages(path):
+                known.rules += ((parse_dump.head(raw, kind), bytes(raw)) for raw in parse_dump.items(page))
+        except ApiError as error:
+            known.warnings.append(f"cannot list {dump.WANTED[kind]}, taken as none: {error.message or error}")
+        except ValueError as error:
+            known.warnings.append(f"cannot read {dump.WANTED[kind]}, taken as none: {error}")

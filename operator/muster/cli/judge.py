@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from muster.cli.cluster import Known
 from muster.core import explain
-from muster.core.model import Committed, Found, Job, Objective, Phase, Placement, Reason, Rejected, Upsert, Verdict
+from muster.core.inventory import Inventory
+from muster.core.model import (
+    Committed,
+    Found,
+    Job,
+    Objective,
+    Phase,
+    Placement,
+    Reason,
+    Rejected,
+    Remedy,
+    Verdict,
+)
 from muster.core.policy import queueing
 from muster.core.world import World
 
@@ -30,13 +41,13 @@ def code_of(element: Mapping[str, Any]) -> int:
     return 3 if element["reason"] in {reason.value for reason in NEVER} else 2
 
 
-def judge(known: Known, job: Job | Rejected) -> Element:
-    """Put one job, alone, to the cluster as it is."""
+def judge(known: Known, job: Job | Rejected, inventory: Inventory | None = None) -> Element:
+    """Put one job, alone, to the cluster as it is, or to an inventory made from it. Neither is changed."""
     world = known.world
+    inventory = world.inventory.fork() if inventory is None else inventory
     if isinstance(job, Rejected):
         return refused(job.key, job.path, job.message)
-    known.class_for(job)
-    admit(world, job)
+    known.admit(job)
     held = queueing.held(world, job, 0)
     shape = world.shape(job)
     if held is None:
@@ -45,19 +56,10 @@ def judge(known: Known, job: Job | Rejected) -> Element:
         return waiting(job.key, held.verdict)
     if held is not None:
         return _element(job.key, message="another gang of its namespace is being created; it is looked at after that")
-    answer = world.solver.place(world.inventory.fork(), shape)
+    answer = world.solver.place(inventory, shape)
     if isinstance(answer, Verdict):
-        return waiting(job.key, answer)
+        return waiting(job.key, answer, remedy=world.remedy(inventory, shape, answer))
     return found(world, job, answer)
-
-
-def admit(world: World, job: Job) -> None:
-    """Take the pods as rendered from the template for the pods as admitted: nobody is asked."""
-    from muster.kube import parse, render
-
-    for i in range(len(job.roles)):
-        body = render.dry_run_pod(job, i, world.topology)
-        world.apply(Upsert(parse.admission(json.dumps(body).encode(), world.template_key(job, i), 0), 0))
 
 
 def found(world: World, job: Job, answer: Found) -> Element:
@@ -87,12 +89,50 @@ def present(job: Job | Rejected) -> Element | None:
     return _element(job.key, reason=status.phase.value, message=f"{status.phase.value}{': ' if why else ''}{why}")
 
 
-def waiting(key: str, verdict: Verdict, message: str = "") -> Element:
-    """It is not placed, for this reason."""
-    details: dict[str, Any] = dict(verdict.numbers)
+def waiting(key: str, verdict: Verdict, message: str = "", remedy: Remedy | None = None) -> Element:
+    """It is not placed, for this reason; `remedy`: the smallest change that would place it, if that was asked for."""
+    words = message or explain.sentence(verdict, remedy)
+    element = _element(key, reason=verdict.reason.value, message=words, details=details_of(verdict))
+    return element | {"change": None if remedy is None else change_of(remedy)}
+
+
+def details_of(verdict: Verdict) -> Element:
+    """The numbers of a verdict, as docs/commands.md tells them."""
+    details: Element = dict(verdict.numbers)
+    if verdict.largest:
+        details["largestByLevel"] = dict(verdict.largest)
     if verdict.exclusions:
         details["exclusions"] = dict(verdict.exclusions)
-    return _element(key, reason=verdict.reason.value, message=message or explain.sentence(verdict), details=details)
+    return details
+
+
+def change_of(remedy: Remedy) -> Element:
+    """The smallest change, as docs/commands.md tells it."""
+    actions = [
+        {
+            "kind": action.kind.value,
+            "target": action.target,
+            "level": action.level,
+            "domain": action.domain,
+            "nodes": list(action.nodes),
+            "pods": action.pods,
+        }
+        for action in remedy.actions
+    ]
+    relaxations = [
+        {"constraint": r.constraint, "level": r.level, "before": r.before, "after": r.after} for r in remedy.relax
+    ]
+    return {
+        "nodes": remedy.count,
+        "names": list(remedy.nodes),
+        "level": remedy.level,
+        "domain": remedy.domain,
+        "proven": remedy.proven,
+        "actions": actions,
+        "largest": remedy.largest,
+        "addNodes": remedy.add,
+        "relaxations": relaxations,
+    }
 
 
 def refused(key: str, path: str, message: str) -> Element:
@@ -113,6 +153,7 @@ def _placed(world: World, key: str, roles: tuple[str, ...], answer: Found | Plac
         "objective": _objective(answer.objective),
         "domains": dict(answer.domains),
         "ranks": ranks,
+        "bound": list(answer.bound) if isinstance(answer, Found) and answer.bound is not None else None,
     }
 
 
@@ -128,6 +169,7 @@ def _element(key: str, *, reason: str = "", message: str = "", details: dict[str
         "message": message,
         "details": details or {},
         "change": None,
+        "bound": None,
     }
 
 

@@ -30,7 +30,8 @@ def command(
     Example: muster what-if -f job.yaml --cluster dump.json -o json
     """
     from muster.cli import judge
-    from muster.cli.cluster import documents, from_dump, from_live
+    from muster.cli.cluster import from_dump, from_live
+    from muster.cli.files import documents
 
     manifests = documents(file)
     if not manifests:
@@ -70,7 +71,7 @@ def _answer(known: Any, manifest: Any, number: int, scheduler_name: str) -> dict
         key = f"{meta.get('namespace') or 'default'}/{meta.get('name') or f'document {number + 1}'}"
         return judge.refused(key, "", "; ".join(map(str, checked)))
     meta = {"namespace": "default", **manifest["metadata"]}
-    meta |= {"uid": f"what-if-{number}", "resourceVersion": "1", "generation": 1}
+    meta |= {"uid": f"{number:08x}-0000-4000-8000-000000000000", "resourceVersion": "1", "generation": 1}
     meta.setdefault("name", f"{meta.get('generateName', '')}xxxxx")
     job = parse.job_from({**manifest, "metadata": meta, "status": {}})
     same = [j for j in known.world.jobs() if j.key == job.key and j.id != job.id]

@@ -6,6 +6,7 @@ any inventory of a family to any other: it looks again at what changed on both s
 
 from __future__ import annotations
 
+from array import array
 from typing import NamedTuple
 
 LIMIT = 1 << 16
@@ -18,7 +19,7 @@ class Log:
     __slots__ = ("_first", "_origin", "_rows")
 
     def __init__(self, origin: Mark | None = None) -> None:
-        self._rows: list[int] = []
+        self._rows = array("q")
         self._first = 0
         """Number of the first entry that is still here."""
         self._origin = origin
@@ -34,7 +35,7 @@ class Log:
         """Where the log ends now."""
         return Mark(self, self._first + len(self._rows))
 
-    def _between(self, start: int, stop: int) -> list[int] | None:
+    def _between(self, start: int, stop: int) -> array[int] | None:
         """The entries start..stop; None if they are not here any more."""
         if start < self._first:
             return None
@@ -48,9 +49,11 @@ class Mark(NamedTuple):
     at: int
 
 
-def since(mark: Mark, now: Mark) -> list[int] | None:
+def since(mark: Mark, now: Mark) -> array[int] | None:
     """The rows (some may come several times) in which the inventory at `now` can differ from the one at `mark`; None if
     that is not known any more."""
+    if mark.log is now.log:
+        return now.log._between(min(mark.at, now.at), max(mark.at, now.at))
     places: dict[Log, tuple[int, list[tuple[Log, int, int]]]] = {}
     step: Mark | None = mark
     passed: list[tuple[Log, int, int]] = []
@@ -63,7 +66,7 @@ def since(mark: Mark, now: Mark) -> list[int] | None:
         known = places.get(step.log)
         if known is not None:
             there, theirs = known
-            out: list[int] = []
+            out = array("q")
             for log, start, stop in (*passed, *theirs, (step.log, min(there, step.at), max(there, step.at))):
                 found = log._between(start, stop)
                 if found is None:

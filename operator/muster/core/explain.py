@@ -5,16 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from muster.core.lifecycle import Row
-from muster.core.model import Job, Phase, Reason, Rejected, Transition, Verdict
+from muster.core.model import (
+    Action,
+    ActionKind,
+    Job,
+    Phase,
+    Reason,
+    Rejected,
+    Relaxation,
+    Remedy,
+    Transition,
+    Verdict,
+)
 
 EXCLUSIONS_TOLD = 4
-"""A sentence names at most this many causes of exclusion."""
+"""A sentence names at most this many causes of exclusion,"""
+ACTIONS_TOLD = 3
+"""and this many things to do."""
 
 
-def sentence(verdict: Verdict) -> str:
-    """Say why a job waits, with the numbers a person can check."""
+def sentence(verdict: Verdict, remedy: Remedy | None = None) -> str:
+    """Say why a job waits, with the numbers a person can check, and what would start it."""
     facts = dict(verdict.numbers)
-    return f"{_reason(verdict.reason, facts)}{_excluded(verdict)}"
+    words = f"{_reason(verdict.reason, facts)}{_excluded(verdict)}"
+    return words if remedy is None else f"{words}{CHANGE}{change(verdict.reason, remedy)}"
 
 
 def _reason(reason: Reason, facts: dict[str, int | str]) -> str:
@@ -60,7 +74,7 @@ def _reason(reason: Reason, facts: dict[str, int | str]) -> str:
 
 
 def _impossible(facts: dict[str, int | str]) -> str:
-    pods, largest, level = facts.get("pods"), facts.get("largest"), facts.get("level")
+    pods, largest, level = facts.get("pods"), facts.get("largest", "fewer"), facts.get("level")
     match facts.get("constraint"):
         case "nodes":
             return "no node matches its selector, affinity and tolerations"
@@ -76,7 +90,8 @@ def _impossible(facts: dict[str, int | str]) -> str:
 
 
 def _fragmented(facts: dict[str, int | str]) -> str:
-    said = f"{facts.get('free')} slots are free for {facts.get('pods')} pods, but not in the required shape"
+    free = f"{facts['free']} slots are free" if "free" in facts else "there are free slots"
+    said = f"{free} for {facts.get('pods')} pods, but not in the required shape"
     if facts.get("domain"):
         said += f"; {facts.get('level')} {facts['domain']} comes nearest and lacks {facts.get('lacks')}"
     elif facts.get("level"):
@@ -94,6 +109,66 @@ def _excluded(verdict: Verdict) -> str:
     if more > 0:
         told.append(f"{more} more causes")
     return f" (nodes without room by cause: {', '.join(told)})"
+
+
+CHANGE = "; "
+"""Between the reason and what would change it."""
+
+
+def change(reason: Reason, remedy: Remedy) -> str:
+    """Say what would start a gang that waits for this reason."""
+    said = []
+    if remedy.count is not None:
+        nodes = f"{'' if remedy.proven else 'at most '}{_count(remedy.count, 'node')}"
+        of = f" of {remedy.level} {remedy.domain}" if remedy.level else ""
+        were = "was" if remedy.count == 1 else "were"
+        said.append(f"it would start if {nodes}{of} {were} free: {_told([doing(a) for a in remedy.actions])}")
+    elif reason is not Reason.UNSATISFIABLE and remedy.proven:
+        said.append("freeing nodes would not do: pods of DaemonSets take the room")
+    elif remedy.add:
+        where = f" in {remedy.level} {remedy.domain}" if remedy.level else ""
+        said.append(f"{_count(remedy.add, 'node')} like the best there are would have to be added{where}")
+    instead = [relaxed(r) for r in remedy.relax]
+    if reason is Reason.INSUFFICIENT_CAPACITY and remedy.largest:
+        instead.insert(0, f"with {_count(remedy.largest, 'pod')}")
+    if instead:
+        fits = "the empty cluster could hold it" if reason is Reason.UNSATISFIABLE else "it would fit now"
+        said.append(f"{fits} {' or '.join(instead)}")
+    return "; ".join(said) or "the smallest change that would start it is not known"
+
+
+def doing(action: Action) -> str:
+    """One thing to do, in words."""
+    match action.kind:
+        case ActionKind.UNCORDON:
+            return f"uncordon {action.target}"
+        case ActionKind.HEAL:
+            return f"bring {action.target} back to health"
+        case ActionKind.END:
+            return f"end or move {action.target} ({_count(len(action.nodes), 'node')})"
+        case ActionKind.FREE:
+            return f"end or move {_count(action.pods, 'other pod')} on {action.target}"
+
+
+def relaxed(relaxation: Relaxation) -> str:
+    """One constraint that would have to give, in words."""
+    level, before, after = relaxation.level, relaxation.before, relaxation.after
+    match relaxation.constraint:
+        case "segments":
+            return f"with segments of {after} instead of {before} at {level}"
+        case "required":
+            return f"with {after or 'no level'} required instead of {before}"
+        case _:
+            return f"without the {relaxation.constraint} of {level}"
+
+
+def _told(words: list[str]) -> str:
+    more = len(words) - ACTIONS_TOLD
+    return ", ".join(words[:ACTIONS_TOLD]) + (f", and {more} more" if more > 0 else "")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True, slots=True)

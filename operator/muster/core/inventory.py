@@ -4,19 +4,24 @@
 every other pod that holds something there (architecture.md). Amounts lie in one row a node (`rows`) and are corrected
 as events come in; every event notes the rows it changed in one log (`changes`), for whoever keeps something made of
 them. A fork shares everything until either side writes (`rows`, `overlay`).
+
+What changes on a node changes its row, that it is gone included. Only a node that was not known before, a label or a
+topology that is another begins a new *ground*: what is kept by position is then made anew.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from muster.core.changes import Log, Mark
-from muster.core.model import Node, Pod, Resources, TopologySpec
+from muster.core.evidence import Evidence
+from muster.core.model import Node, Pod, Resources, Taint, TopologySpec
 from muster.core.overlay import Overlay
 from muster.core.rows import Ints, Rows
 from muster.core.topology import Levels, resolve, takes_part
@@ -32,8 +37,11 @@ CAUSES = ("", "cordoned", "NotReady", "out of service", "nodeSelector", "absent"
 HEALTH_TAINTS = "node.kubernetes.io/"
 """Taints of this prefix are Kubernetes' word on cordons and health: the empty healthy cluster has none."""
 
-_BUSY, _CAUSE, _RESOURCES = range(3)
-"""Columns of a row: how many hold something there, why it is not usable, and from here two a resource."""
+_BUSY, _CAUSE, _TAINTS, _RESOURCES = range(4)
+"""Columns of a row: how many hold something there, why it is not usable, the number of its taints, and from here two a
+resource."""
+_GHOSTS = 64
+"""Nodes that are gone whose rows are kept for them on one ground: so many, and one in so many that are here."""
 
 Amounts = Mapping[str, int]
 _NOTHING: Amounts = {}
@@ -49,9 +57,29 @@ class _Held:
     daemon: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds what on a node. `owner`: a job of ours, None for the pods of nobody we know, which are one holder, and
+    those of DaemonSets (and mirror pods) another (`daemon`). `pods`: how many pods are meant, none for a claim whose
+    pods are not there yet."""
+
+    owner: str | None
+    amounts: Amounts
+    pods: int
+    daemon: bool = False
+
+
 class Epoch:
-    """Identity of a state of the nodes: two inventories with the same epoch object have the same nodes, labels, taints,
-    allocatable amounts and topology. Compare with `is`; caches keep it as a key."""
+    """Identity of the empty healthy cluster: two inventories with the same epoch object have the same nodes, labels,
+    allocatable amounts, taints (Kubernetes' own health taints apart) and topology. Compare with `is`; caches keep it
+    as a key."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Ground:
+    """Identity of rows and labels: in two inventories with the same ground object every row stands for the same node
+    with the same labels, if it is there, and the levels are the same. Compare with `is`."""
 
     __slots__ = ("__weakref__",)
 
@@ -65,10 +93,18 @@ class Inventory:
         self._nodes: Overlay[str, Node] = Overlay()
         self._row: Overlay[str, int] = Overlay()
         self._spare_rows: tuple[int, ...] = ()
+        self._gone: Overlay[str, Node] = Overlay()
+        """Nodes that left on this ground, as they were: their rows are kept for them."""
+        self._ghosts = 0
+        self._taints: dict[tuple[Taint, ...], int] = {(): 0}
+        """Number of each list of taints that was ever seen, the same in all forks."""
+        self._evidence = Evidence(None)
         self._column: dict[str, int] = {}
         """Resource name to the column of what is used; what is allocatable lies right of it."""
         self._rows = Rows(_RESOURCES)
         self._pods: Overlay[str, _Held] = Overlay()
+        self._on: Overlay[str, tuple[str, ...]] | None = None
+        """The pods that hold something on each node, by id; kept from when it is first asked for."""
         self._owned: Overlay[tuple[str, str], Amounts] = Overlay()
         self._claims: Overlay[str, Mapping[str, Resources]] = Overlay()
         self._log = Log()
@@ -78,6 +114,7 @@ class Inventory:
         self.version = 0
         """Grows with every change that can matter to placement."""
         self.epoch = Epoch()
+        self.ground = Ground()
 
     # --- Events ---------------------------------------------------------------------------------------------------
 
@@ -86,34 +123,48 @@ class Inventory:
         old = self._nodes.get(node.name)
         row = self._row.get(node.name)
         cause = self._cause_of(node)
-        same = (
-            old is not None
-            and old.allocatable == node.allocatable
-            and old.taints == node.taints
-            and old.labels == node.labels
-        )
+        has = old is not None and old.allocatable == node.allocatable
+        labels = old is not None and old.labels == node.labels
+        taints = self._numbered(node.taints)
         self.version += 1
         self._nodes[node.name] = node
-        if same and row is not None and cause == self._rows.at(row, _CAUSE):
+        if has and labels and row is not None:
+            if cause != self._rows.at(row, _CAUSE):
+                self._put(row, _CAUSE, cause)
+            if taints != self._rows.at(row, _TAINTS):
+                self._put(row, _TAINTS, taints)
+                if old is not None and steady(old.taints) != steady(node.taints):
+                    self.epoch = Epoch()
             return
         row = self._new_row(node.name) if row is None else row
         self._put(row, _CAUSE, cause)
-        if old is None or old.allocatable != node.allocatable:
+        self._put(row, _TAINTS, taints)
+        if not has:
             self._set_allocatable(row, node.allocatable)
-        if not same:
-            self._restart_epoch()
+        self.epoch = Epoch()
+        if old is None and (before := self._gone.pop(node.name)) is not None:
+            self._ghosts -= 1
+            labels = before.labels == node.labels
+        others = self._evidence.move(old, node)
+        if others or not labels:
+            self._restart_ground(others)
 
     def drop_node(self, name: str) -> None:
         """Forget a node; what pods and claims hold there still counts should it come back."""
         row = self._row.get(name)
-        if row is None or name not in self._nodes:
+        node = self._nodes.pop(name)
+        if row is None or node is None:
             return
         self.version += 1
-        self._nodes.pop(name)
         self._put(row, _CAUSE, ABSENT)
+        self._put(row, _TAINTS, 0)
         self._set_allocatable(row, ())
-        self._recycle(row)
-        self._restart_epoch()
+        self.epoch = Epoch()
+        self._gone[name] = node
+        self._ghosts += 1
+        others = self._evidence.move(node, None)
+        if others or self._ghosts > _GHOSTS + self.size // _GHOSTS:
+            self._restart_ground(others)
 
     def use(self, pod: Pod) -> None:
         """Note a pod as it is now: terminal pods, and unbound ones that are neither pinned nor nominated, hold
@@ -138,6 +189,8 @@ class Inventory:
             self._hold(old, -1)
         self._pods[pod.id] = held
         self._hold(held, 1)
+        if self._on is not None:
+            self._move(pod.id, () if old is None else old.nodes, nodes)
 
     def free(self, pod_id: str) -> None:
         """Forget a pod."""
@@ -146,6 +199,8 @@ class Inventory:
             return
         self.version += 1
         self._hold(held, -1)
+        if self._on is not None:
+            self._move(pod_id, held.nodes, ())
 
     def claim(self, owner: str, load: Mapping[str, Resources]) -> None:
         """Replace an owner's live claim: node name to the summed requests of its pods there."""
@@ -174,14 +229,20 @@ class Inventory:
         """The owner's live claim, node name to amounts; empty if it has none."""
         return self._claims.get(owner) or {}
 
+    def claims(self) -> Iterator[tuple[str, Collection[str]]]:
+        """Every owner of a live claim, and its nodes."""
+        return ((owner, load.keys()) for owner, load in self._claims.items())
+
     def set_topology(self, spec: TopologySpec) -> None:
         """Use this ClusterTopology from now on; its nodeSelector says which nodes take part."""
         if spec == self._spec:
             return
         self.version += 1
         self._spec = spec
+        self._evidence = Evidence(spec, self.present())
         self._judge_all()
-        self._restart_epoch()
+        self.epoch = Epoch()
+        self._restart_ground(True)
 
     # --- Questions ------------------------------------------------------------------------------------------------
 
@@ -210,6 +271,11 @@ class Inventory:
         """The record of a node, if it is here."""
         return self._nodes.get(name)
 
+    def at_row(self, row: int) -> Node | None:
+        """The record of the node of a row, if it is here and takes part."""
+        node = self._nodes.get(self._names[row]) if row < len(self._names) else None
+        return node if node is not None and self._row.get(node.name) == row and self._takes_part(node) else None
+
     def nodes(self) -> Iterator[tuple[int, Node]]:
         """The nodes that are here and take part, with their rows."""
         rows = dict(self._row.items())
@@ -236,6 +302,29 @@ class Inventory:
         found: npt.NDArray[np.bool_] = self._read(_BUSY, rows) == 0
         return found
 
+    def taints(self) -> list[tuple[Taint, ...]]:
+        """Every list of taints that was ever seen here, by its number."""
+        return list(self._taints)
+
+    def look(self, rows: Ints, resources: Sequence[str]) -> tuple[Ints, Ints, Ints]:
+        """Of some rows at once, in lines: how many hold something there, the code of CAUSES, the number of the taints;
+        then a line a resource of what is free of it, and of what is allocatable, as `room` tells them (0 for what no
+        node offers)."""
+        columns = [_BUSY, _CAUSE, _TAINTS]
+        known = [self._column.get(resource, -1) for resource in resources]
+        columns += [max(column, 0) for column in known]
+        columns += [max(column, -1) + 1 for column in known]
+        lines = self._rows.block(columns, rows)
+        used, has = lines[_RESOURCES : _RESOURCES + len(known)], lines[_RESOURCES + len(known) :]
+        for i, resource in enumerate(resources):
+            if resource.startswith(HOST_PORT):
+                has[i] = 1
+                if known[i] < 0:
+                    used[i] = 0
+            elif known[i] < 0:
+                has[i] = 0
+        return lines[:_RESOURCES], np.maximum(has - used, 0), has
+
     def room(self, resource: str, rows: Ints | None = None) -> tuple[Ints, Ints] | None:
         """(free, allocatable) of a resource for every row, or for some; None if no node offers it. Free is never below
         zero."""
@@ -249,7 +338,7 @@ class Inventory:
         return np.maximum(has - self._read(column, rows), 0), has
 
     def mark(self) -> Mark:
-        """Where the log of changed rows stands; see `changes.since`. Only for inventories of one epoch."""
+        """Where the log of changed rows stands; see `changes.since`. Only for inventories of one ground."""
         return self._log.mark()
 
     def free_on(self, name: str) -> Resources:
@@ -275,6 +364,43 @@ class Inventory:
                     break
         return tuple(sorted(out))
 
+    def index_pods(self) -> None:
+        """Find the pods of each node at once from now on, here and in forks made later; see `holders`."""
+        if self._on is None:
+            found: dict[str, tuple[str, ...]] = {}
+            for id_, held in self._pods.items():
+                for name in held.nodes:
+                    found[name] = (*found.get(name, ()), id_)
+            self._on = Overlay()
+            for name, ids in found.items():
+                self._on[name] = ids
+
+    def holders(self, names: Collection[str]) -> dict[str, list[Holder]]:
+        """Who holds something on some nodes: the jobs in no order, then the other pods, then the DaemonSets'."""
+        self.index_pods()
+        assert self._on is not None
+        wanted = set(names)
+        owners: dict[str, dict[str, int]] = {name: {} for name in names}
+        for owner, load in self._claims.items():
+            for name in wanted & load.keys():
+                owners[name][owner] = 0
+        out: dict[str, list[Holder]] = {}
+        for name, pods in owners.items():
+            others: dict[bool, tuple[Amounts, int]] = {}
+            for id_ in self._on.get(name) or ():
+                held = self._pods[id_]
+                if held.owner is not None:
+                    pods[held.owner] = pods.get(held.owner, 0) + 1
+                else:
+                    amounts, n = others.get(held.daemon, (_NOTHING, 0))
+                    others[held.daemon] = _plus(amounts, held.requests, 1), n + 1
+            out[name] = [
+                Holder(owner, _most(self.claimed(owner).get(name, ()), self._owned.get((owner, name)) or _NOTHING), n)
+                for owner, n in pods.items()
+            ]
+            out[name] += [Holder(None, *others[daemon], daemon) for daemon in (False, True) if daemon in others]
+        return out
+
     def fork(self) -> Inventory:
         """An independent copy for a `what if`: it shares everything that neither side has written since."""
         other = Inventory.__new__(Inventory)
@@ -282,8 +408,10 @@ class Inventory:
         other._nodes, other._row = self._nodes.fork(), self._row.fork()
         other._column = dict(self._column)
         other._pods, other._owned, other._claims = self._pods.fork(), self._owned.fork(), self._claims.fork()
+        other._on = None if self._on is None else self._on.fork()
         other._rows = self._rows.fork()
         other._log = Log(self._log.mark())
+        other._gone, other._evidence = self._gone.fork(), self._evidence.fork()
         self._names_shared = other._names_shared = True
         return other
 
@@ -292,14 +420,38 @@ class Inventory:
         other = self.fork()
         other._log = Log()
         other._pods, other._owned, other._claims = Overlay(), Overlay(), Overlay()
+        other._on = None
         other._healthy = True
         other._rows = self._rows.cleared()
-        for row in range(len(self._names)):
-            other._rows.put(row, _CAUSE, ABSENT)
-        for name, node in self._nodes.items():
-            other._set_allocatable(other._row[name], node.allocatable)
-        other._judge_all()
+        other._mirror(self, np.arange(self.size))
         return other
+
+    def follow(self, base: Inventory, rows: array[int]) -> None:
+        """This inventory, made by `emptied`, becomes the one of `base`, which is on the same ground and differs in
+        these rows from the one it was made of."""
+        self._names, self._names_shared = base._names, True
+        base._names_shared = True
+        self._nodes, self._row, self._gone = base._nodes.fork(), base._row.fork(), base._gone.fork()
+        self._evidence = base._evidence.fork()
+        self._spare_rows, self._ghosts = base._spare_rows, base._ghosts
+        self._column = dict(base._column)
+        self.version, self.epoch = base.version, base.epoch
+        self._rows.reach(self.size)
+        self._rows.widen(base._rows.columns)
+        self._mirror(base, np.array(sorted({row for row in rows if row < base.size}), np.int64))
+
+    def _mirror(self, base: Inventory, rows: Ints) -> None:
+        """What `base` offers on these rows, without what it uses."""
+        columns = list(range(base._rows.columns))
+        wanted = base._rows.block(columns, rows)
+        wanted[_BUSY] = 0
+        wanted[_RESOURCES::2] = 0
+        cause = wanted[_CAUSE]
+        cause[(cause != ABSENT) & (cause != OUTSIDE)] = USABLE
+        differ = (self._rows.block(columns, rows) != wanted).any(axis=0)
+        self._rows.write(columns, rows[differ], wanted[:, differ])
+        for row in rows[differ].tolist():
+            self._log.note(row)
 
     def fingerprint(self) -> str:
         """Equal for equal contents, in every process."""
@@ -334,9 +486,17 @@ class Inventory:
             row = self._row[name]
             self._put(row, _CAUSE, self._cause_of(node))
 
-    def _restart_epoch(self) -> None:
-        self.epoch = Epoch()
-        self._levels = None
+    def _restart_ground(self, levels: bool) -> None:
+        """`levels`: these can be others now."""
+        self.ground = Ground()
+        if levels:
+            self._levels = None
+        self._gone, gone, self._ghosts = Overlay(), list(self._gone), 0
+        for name in gone:
+            self._recycle(self._row[name])
+
+    def _numbered(self, taints: tuple[Taint, ...]) -> int:
+        return self._taints.setdefault(taints, len(self._taints)) if taints else 0
 
     def _takes_part(self, node: Node) -> bool:
         return self._spec is None or takes_part(self._spec, node)
@@ -370,7 +530,7 @@ class Inventory:
     def _recycle(self, row: int) -> None:
         """Give a row free whose node is gone and on which nothing is held."""
         name = self._names[row]
-        if name in self._nodes or row in self._spare_rows:
+        if name in self._nodes or name in self._gone or row in self._spare_rows:
             return
         line = self._rows.line(row)
         if not line[_BUSY] and not line[_RESOURCES::2].any():
@@ -410,6 +570,19 @@ class Inventory:
         self._log.note(row)
         return row
 
+    def _move(self, pod: str, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+        assert self._on is not None
+        for name in before:
+            if name not in after:
+                left = tuple(id_ for id_ in self._on.get(name) or () if id_ != pod)
+                if left:
+                    self._on[name] = left
+                else:
+                    self._on.pop(name)
+        for name in after:
+            if name not in before:
+                self._on[name] = (*(self._on.get(name) or ()), pod)
+
     def _hold(self, held: _Held, sign: int) -> None:
         busy = 0 if held.daemon else sign
         for name in held.nodes:
@@ -429,6 +602,11 @@ class Inventory:
                     self._owned.pop(key)
             if sign < 0:
                 self._recycle(row)
+
+
+def steady(taints: tuple[Taint, ...]) -> tuple[Taint, ...]:
+    """Taints without those by which Kubernetes tells of cordons and health."""
+    return tuple([taint for taint in taints if not taint.key.startswith(HEALTH_TAINTS)])
 
 
 def _plus(a: Amounts, b: Resources, sign: int) -> Amounts:

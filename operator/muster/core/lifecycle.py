@@ -423,6 +423,14 @@ def placed(job: Job, found: Found, term: str, roles_hash: str, now: int) -> Comm
     )
 
 
+def tells(job: Job | Rejected, verdict: Verdict, now: int, written_at: int) -> bool:
+    """Whether a waiting job whose verdict or message has changed may say so now."""
+    old = job.status.waiting
+    same_reason = old is not None and old.verdict.reason is verdict.reason
+    stays = same_reason and job.status.observed_generation == job.generation
+    return not stays or now - written_at >= WAITING_INTERVAL
+
+
 def waits(job: Job | Rejected, verdict: Verdict, message: str, now: int, written_at: int) -> Committed | None:
     """Pending -> Pending: why it waits, if that is to be written now. A changed reason is told at once, changed numbers
     at most once a minute."""

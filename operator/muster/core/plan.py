@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from muster.core import lifecycle
 from muster.core.claims import load_of
-from muster.core.explain import sentence
+from muster.core.explain import CHANGE, sentence
 from muster.core.inventory import Inventory
-from muster.core.model import Committed, Found, Job, Phase, Plan, Reason, Rejected, Shape, Transition, Verdict
+from muster.core.model import Committed, Found, Job, Phase, Plan, Reason, Rejected, Remedy, Shape, Transition, Verdict
 from muster.core.observe import observe
+from muster.core.placement.remedy import MENDED
 from muster.core.policy import queueing
 from muster.core.world import World
 
 REFUSED_COMMIT_AFTER = 30_000
 """A decision that the API server refused to take (rights, size) is made again this long (ms) after the refusal."""
+
+
+REMEDIES = 16
+"""For so many shapes a pass looks for the smallest change that would start them, at most;"""
+REMEDY_LATER = 10_000
+"""the others say why they wait, and this much (ms) later what would start them."""
 
 
 def plan(world: World, now: int, *, everything: bool = False) -> Plan:
@@ -37,6 +44,10 @@ def plan(world: World, now: int, *, everything: bool = False) -> Plan:
     return planner.plan()
 
 
+Asked = tuple[Inventory, Shape]
+"""What a verdict of the solver's answered."""
+
+
 class _Planner:
     """One pass; see `plan`."""
 
@@ -48,6 +59,7 @@ class _Planner:
         self._wakes: dict[str, int | None] = {}
         self._errors: list[tuple[str, str]] = []
         self._kept = 0
+        self._remedies: dict[Shape, Remedy | None] = {}
         self.pending = False
         """A job on the agenda is waiting."""
 
@@ -129,7 +141,7 @@ class _Planner:
                 answer: Found | Verdict = refused.get(shape) or world.solver.place(inventory, shape)
                 if isinstance(answer, Verdict):
                     refused[shape] = answer
-                    self._wait(job, answer)
+                    self._wait(job, answer, (inventory, shape))
                 elif queueing.prefers_to_wait(job, answer, now):
                     self._prefer(job, answer)
                 else:
@@ -156,16 +168,19 @@ class _Planner:
         self._wait(job, Verdict(Reason.WAITING_FOR_PREFERRED, numbers))
         self._wake(job.id, until)
 
-    def _wait(self, job: Job, verdict: Verdict | None) -> None:
+    def _wait(self, job: Job, verdict: Verdict | None, asked: Asked | None = None) -> None:
         if verdict is None:
             return
         self._verdicts.append((job.id, verdict))
-        self._tell(job, verdict)
+        self._tell(job, verdict, asked)
 
-    def _tell(self, job: Job | Rejected, verdict: Verdict) -> None:
+    def _tell(self, job: Job | Rejected, verdict: Verdict, asked: Asked | None = None) -> None:
         written = self._world.written_at(job.id)
         held_back = job.status.not_before is not None and job.status.not_before > self._now
-        message = job.status.waiting.message if held_back and job.status.waiting else sentence(verdict)
+        if held_back and job.status.waiting:
+            message = job.status.waiting.message
+        else:
+            message = self._message(job, verdict, written, asked)
         status = lifecycle.waits(job, verdict, message, self._now, written)
         if status is not None:
             self._transitions.append(Transition(job.id, job.rv, lifecycle.Row.WAITS.value, status))
@@ -173,6 +188,26 @@ class _Planner:
         waiting = job.status.waiting
         if waiting is None or waiting.verdict != verdict or waiting.message != message:
             self._wake(job.id, written + lifecycle.WAITING_INTERVAL)
+
+    def _message(self, job: Job | Rejected, verdict: Verdict, written: int, asked: Asked | None) -> str:
+        """What to say of a job that waits. What would start it is looked for when it is about to be told, and stays as
+        it was told while the verdict stays."""
+        plain = sentence(verdict)
+        if asked is None or verdict.reason not in MENDED:
+            return plain
+        waiting = job.status.waiting
+        if waiting is not None and waiting.verdict == verdict and waiting.message.startswith(plain + CHANGE):
+            return waiting.message
+        if not lifecycle.tells(job, verdict, self._now, written):
+            self._wake(job.id, written + lifecycle.WAITING_INTERVAL)
+            return plain
+        inventory, shape = asked
+        if shape not in self._remedies:
+            if len(self._remedies) == REMEDIES:
+                self._wake(job.id, self._now + REMEDY_LATER)
+                return plain
+            self._remedies[shape] = self._world.remedy(inventory, shape, verdict)
+        return sentence(verdict, self._remedies[shape])
 
     def _decide(self, job: Job, row: lifecycle.Row, status: Committed) -> None:
         self._transitions.append(Transition(job.id, job.rv, row.value, status))

@@ -17,12 +17,12 @@ _SHIFT, _MASK = 6, PAGE - 1
 
 
 class _Pool:
-    """The pages of a family of forks: `data[page, row within, column]`, and how many tables hold each page."""
+    """The pages of a family of forks: `data[column, page, row within]`, and how many tables hold each page."""
 
     __slots__ = ("data", "free", "holders")
 
     def __init__(self, columns: int) -> None:
-        self.data: Ints = np.zeros((0, PAGE, columns), np.int64)
+        self.data: Ints = np.zeros((columns, 0, PAGE), np.int64)
         self.holders: Ints = np.zeros(0, np.int64)
         self.free: list[int] = []
 
@@ -40,7 +40,7 @@ class _Pool:
         have = len(self.holders)
         if len(self.free) < have // 8 + 1:
             more = max(4, have // 4)
-            self.data = np.concatenate((self.data, np.zeros((more, *self.data.shape[1:]), np.int64)))
+            self.data = np.concatenate((self.data, np.zeros((len(self.data), more, PAGE), np.int64)), axis=1)
             self.holders = np.concatenate((self.holders, np.zeros(more, np.int64)))
             self.free += range(have, have + more)
 
@@ -78,24 +78,24 @@ class Rows:
         """Have at least so many rows."""
         while len(self._table) * PAGE < rows:
             page = self._pool.take()
-            self._pool.data[page] = 0
+            self._pool.data[:, page] = 0
             self._table = np.append(self._table, page)
             self._mine.add(page)
 
     def widen(self, columns: int) -> None:
         """Have at least so many columns."""
-        have = self._pool.data.shape[2]
+        have = len(self._pool.data)
         if columns > have:
-            self._pool.data = np.pad(self._pool.data, ((0, 0), (0, 0), (0, columns - have + 4)))
+            self._pool.data = np.pad(self._pool.data, ((0, columns - have + 4), (0, 0), (0, 0)))
         self.columns = max(self.columns, columns)
 
     def at(self, row: int, column: int) -> int:
         """One number."""
-        return int(self._pool.data[self._table[row >> _SHIFT], row & _MASK, column])
+        return int(self._pool.data[column, self._table[row >> _SHIFT], row & _MASK])
 
     def line(self, row: int) -> Ints:
         """All columns of a row. Read only."""
-        found: Ints = self._pool.data[self._table[row >> _SHIFT], row & _MASK, : self.columns]
+        found: Ints = self._pool.data[: self.columns, self._table[row >> _SHIFT], row & _MASK]
         return found
 
     def put(self, row: int, column: int, value: int) -> None:
@@ -107,14 +107,14 @@ class Rows:
         page = int(self._table[row >> _SHIFT])
         if page not in self._mine:
             page = self._own(row >> _SHIFT, page)
-        found: Ints = self._pool.data[page, row & _MASK]
+        found: Ints = self._pool.data[:, page, row & _MASK]
         return found
 
     def _own(self, index: int, page: int) -> int:
         pool = self._pool
         if pool.holders[page] > 1:
             copy = pool.take()
-            pool.data[copy] = pool.data[page]
+            pool.data[:, copy] = pool.data[:, page]
             pool.holders[page] -= 1
             self._table[index] = page = copy
         self._mine.add(page)
@@ -122,8 +122,29 @@ class Rows:
 
     def column(self, column: int, rows: Ints | None = None) -> Ints:
         """A column of all rows (some more than were asked for), or of some; a copy."""
-        if rows is None:
-            found: Ints = self._pool.data[self._table, :, column].reshape(-1)
-        else:
-            found = self._pool.data[self._table[rows >> _SHIFT], rows & _MASK, column]
+        found: Ints = self._pool.data[column]
+        return found[self._table].reshape(-1) if rows is None else found.reshape(-1).take(self._spots(rows))
+
+    def block(self, columns: list[int], rows: Ints) -> Ints:
+        """Some columns of some rows, a line a column; a copy."""
+        flat, spots = self._pool.data.reshape(len(self._pool.data), -1), self._spots(rows)
+        if len(rows) < PAGE:
+            few: Ints = flat[np.array(columns)[:, None], spots]
+            return few
+        out = np.empty((len(columns), len(rows)), np.int64)
+        for line, column in zip(out, columns, strict=True):
+            flat[column].take(spots, out=line, mode="clip")
+        return out
+
+    def write(self, columns: list[int], rows: Ints, values: Ints) -> None:
+        """The opposite of `block`."""
+        for index in set((rows >> _SHIFT).tolist()):
+            page = int(self._table[index])
+            if page not in self._mine:
+                self._own(index, page)
+        self._pool.data.reshape(len(self._pool.data), -1)[np.array(columns)[:, None], self._spots(rows)] = values
+
+    def _spots(self, rows: Ints) -> Ints:
+        """Where some rows lie within a column of the pool."""
+        found: Ints = (self._table[rows >> _SHIFT] << _SHIFT) | (rows & _MASK)
         return found

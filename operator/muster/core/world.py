@@ -14,6 +14,7 @@ from muster.core.claims import Claims
 from muster.core.inventory import Epoch, Inventory
 from muster.core.model import (
     ACTIVE,
+    ActionKind,
     Admission,
     Change,
     Child,
@@ -33,6 +34,7 @@ from muster.core.model import (
     Record,
     Refused,
     Rejected,
+    Remedy,
     RoleShape,
     Shape,
     Stage,
@@ -227,6 +229,25 @@ class World:
                 )
             )
         return Shape(tuple(roles), job.required, job.preferred)
+
+    def remedy(self, inventory: Inventory, shape: Shape, verdict: Verdict) -> Remedy | None:
+        """The smallest change that would place a shape that this inventory (ours, or a fork) refused with this verdict;
+        None for reasons that are not the solver's. Jobs are named as people name them."""
+        self.inventory.index_pods()  # once, for every fork from now on
+        found = self.solver.remedy(inventory, shape, verdict)
+        if found is None or all(action.kind is not ActionKind.END for action in found.actions):
+            return found
+        named = [
+            replace(action, target=self._job_name(action.target)) if action.kind is ActionKind.END else action
+            for action in found.actions
+        ]
+        return replace(found, actions=tuple(named))
+
+    def _job_name(self, uid: str) -> str:
+        entry = self._jobs.get(uid)
+        if entry is not None:
+            return entry.record.key
+        return f"a job that is gone ({uid})" if uid.isprintable() else "a gang ahead of it in the queue"
 
     def broken_by_labels(self, job: Job, placement: Placement) -> Verdict | None:
         """The hard constraint that this placement breaks by today's labels, if any; judged once an epoch."""

@@ -112,7 +112,7 @@ def quota_of(item: QuotaItem) -> Quota | None:
     hard: dict[str, int] = {}
     spent: dict[str, int] = {}
     for written, quantity in (item.status.hard or item.spec.hard or {}).items():
-        if (name := _pod_resource(written)) is None:
+        if (name := pod_resource(written)) is None:
             continue
         # Read by the resource's own name: cpu is counted in thousandths under either spelling.
         limit = amounts({name: quantity}).get(name)
@@ -132,7 +132,7 @@ def quota_of(item: QuotaItem) -> Quota | None:
     )
 
 
-def _pod_resource(name: str) -> str | None:
+def pod_resource(name: str) -> str | None:
     """What a quota's name is called among a pod's requests; None for limits, storage and counts of other kinds."""
     if name in ("pods", "count/pods"):
         return "pods"

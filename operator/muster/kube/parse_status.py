@@ -143,7 +143,8 @@ def _waiting(value: Any) -> Waiting | None:
     exclusions = tuple(
         (text(e.get("cause")), integer(e.get("nodes"))) for e in map(mapping, items(details.get("exclusions")))
     )
-    verdict = Verdict(reason, tuple(numbers), exclusions)
+    largest = tuple((text(e.get("level")), integer(e.get("pods"))) for e in map(mapping, items(details.get("largest"))))
+    verdict = Verdict(reason, tuple(numbers), exclusions, largest)
     return Waiting(verdict, text(w.get("message")), time(w.get("since")) or 0)
 
 

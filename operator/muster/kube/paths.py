@@ -89,6 +89,11 @@ def volume_claim(namespace: str, name: str) -> str:
     return _path("/api/v1", "persistentvolumeclaims", namespace, name, None)
 
 
+def volumes() -> str:
+    """All PersistentVolumes."""
+    return _path("/api/v1", "persistentvolumes", None, None, None)
+
+
 def volume(name: str) -> str:
     """One PersistentVolume."""
     return _path("/api/v1", "persistentvolumes", None, name, None)

@@ -8,7 +8,7 @@ defaults (limits become requests). It is applied to pods as the API shows them a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -152,7 +152,16 @@ def template_requests(spec: PodSpec) -> Resources:
     )
 
 
-def malformed(spec: PodSpec) -> tuple[str, Malformed] | None:
+class Asking(Protocol):
+    """What of a pod's spec holds quantities."""
+
+    containers: list[Container] | None
+    init_containers: list[Container] | None
+    overhead: dict[str, Written] | None
+    resources: Wanted | None
+
+
+def malformed(spec: Asking) -> tuple[str, Malformed] | None:
     """The first quantity of a spec that does not parse: its path below the spec, and what is wrong."""
     for kind, containers in (("containers", spec.containers), ("initContainers", spec.init_containers)):
         for index, container in enumerate(containers or ()):

@@ -166,6 +166,7 @@ def _details(verdict: Verdict) -> dict[str, Any]:
     return {
         "numbers": [{"name": name, "value": value} for name, value in verdict.numbers],
         "exclusions": [{"cause": cause, "nodes": nodes} for cause, nodes in verdict.exclusions],
+        "largest": [{"level": level, "pods": pods} for level, pods in verdict.largest],
     }
 
 

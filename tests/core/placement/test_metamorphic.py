@@ -35,6 +35,7 @@ class Records:
         self.nodes: dict[str, Node] = {}
         self.pods: dict[str, Pod] = {}
         self.claims: dict[str, dict[str, Resources]] = {}
+        self.gone: dict[str, Node] = {}
         self.kept = Inventory()
         self.kept.set_topology(SPEC)
         for r in range(9):
@@ -58,9 +59,11 @@ class Records:
         self.kept.put_node(record)
 
     def happen(self) -> None:
-        """One event; relabelling and taints, which start a new epoch, are rare."""
+        """One event; what is made anew after a node comes or is relabelled is rare."""
         rng, name = self.rng, self.rng.choice(sorted(self.nodes))
-        match rng.choices(("use", "free", "claim", "release", "cordon", "label"), (8, 8, 4, 4, 3, 0.2))[0]:
+        kinds = {"use": 8, "free": 8, "claim": 4, "release": 4, "cordon": 3, "taint": 1, "ill": 1, "amount": 0.5}
+        kinds |= {"drop": 1, "back": 1, "kind": 0.2, "move": 0.2, "new": 0.2}
+        match rng.choices(tuple(kinds), tuple(kinds.values()))[0]:
             case "use":
                 made = pod(f"p{rng.randrange(60)}", name, rng.randint(1, 4), daemon=rng.random() < 0.1)
                 self.pods[made.id] = made
@@ -80,9 +83,26 @@ class Records:
                 self.kept.release(owner)
             case "cordon":
                 self._put(replace(self.nodes[name], cordoned=not self.nodes[name].cordoned))
-            case "label":
-                taints = () if self.nodes[name].taints else (Taint("t", "v", "NoSchedule"),)
+            case "taint" | "ill" as which:
+                key = "t" if which == "taint" else "node.kubernetes.io/unreachable"
+                taints = () if self.nodes[name].taints else (Taint(key, "v", "NoSchedule"),)
                 self._put(replace(self.nodes[name], taints=taints))
+            case "amount":
+                self._put(replace(self.nodes[name], allocatable=gpus(rng.choice((2, 4, 8)), 110)))
+            case "drop" if len(self.nodes) > 20:
+                self.gone[name] = self.nodes.pop(name)
+                self.kept.drop_node(name)
+            case "back" if self.gone:
+                self._put(self.gone.pop(rng.choice(sorted(self.gone))))
+            case "kind":
+                labels = dict(self.nodes[name].labels)
+                labels["kind"] = "b" if labels["kind"] == "a" else "a"
+                self._put(replace(self.nodes[name], labels=labels))
+            case "move":
+                self._put(replace(self.nodes[rng.choice(sorted(self.nodes))], name=name, uid=name))
+            case "new":
+                like = self.nodes[name]
+                self._put(replace(like, name=f"{name}{len(self.nodes)}", uid=name))
 
 
 def ask(solver: Solver, where: Inventory, shape: Shape) -> object:

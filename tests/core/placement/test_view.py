@@ -8,7 +8,7 @@ from tests.support.cluster import inventory, node, topology
 
 from muster.core.model import Filter, Requirement, Taint, Toleration
 from muster.core.placement.tree import Tree
-from muster.core.placement.view import eligible, unfit
+from muster.core.placement.view import _AFFINITY, _SELECTOR, Eligible, unfit
 
 
 def test_all_nodes_at_once_are_judged_as_one_by_one() -> None:
@@ -42,6 +42,11 @@ def test_all_nodes_at_once_are_judged_as_one_by_one() -> None:
             tolerations=(Toleration("a", "Exists", "", ""),) if rng.random() < 0.5 else (),
         )
         for state in (here, here.emptied()):
-            found = eligible(tree, state, wanted)
-            told = [found.why[code] for code in found.code.tolist()]
-            assert told == [unfit(each, wanted, state.healthy) for each in tree.nodes]
+            found = Eligible(tree, wanted)
+            taints = found.repelled(state.taints(), state.healthy)
+            numbers = state.look(tree.rows, [])[0][2].tolist()
+            told = [
+                {_SELECTOR: "selector", _AFFINITY: "affinity", 0: taints[number]}[code]
+                for code, number in zip(found.code.tolist(), numbers, strict=True)
+            ]
+            assert told == [unfit(state.node(name), wanted, state.healthy) for name in tree.names]

@@ -18,6 +18,7 @@ from muster import safety
 from muster.api import crds
 from muster.cli.demo import summary
 from muster.cli.demo.api import Api, Recorder, RefusedError
+from muster.cli.demo.beside import Sums
 from muster.cli.demo.children import Child, ChildError
 from muster.cli.demo.picture import picture
 from muster.cli.demo.screen import Screen
@@ -60,6 +61,7 @@ class Result:
     seconds: float = 0.0
     jobs: list[Told] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
+    greedy: Sums = field(default_factory=Sums)
     events: int = 0
     violations: list[safety.Violation] = field(default_factory=list)
     broken: str | None = None
@@ -81,6 +83,7 @@ class Result:
             "jobs": summary.as_json(self.jobs),
             "waiting": self.said.get("waiting"),
             "refused": self.said.get("refused"),
+            "greedy": self.greedy.as_json(),
             "safety": {"events": self.events, "violations": [str(each) for each in self.violations]},
             "brokenOff": self.broken,
         }
@@ -193,11 +196,13 @@ async def _tell(stage: Stage, screen: Screen, result: Result) -> None:
             await _cancelled(task)
         screen.close()
     result.seconds, result.jobs, result.said = screen.elapsed(), list(story.told.values()), story.said
+    result.greedy = story.beside.sums
     if result.broken is not None:
         screen.bad(f"The story broke off: {result.broken}")
         screen.plain(stage.operator.output()[-3000:])
         return
-    screen.plain(f"\n{summary.text(result.jobs)}")
+    screen.plain(f"\n{summary.text(result.jobs)}\n")
+    screen.prose(result.greedy.text())
     result.events = len(stage.recorder.history.events)
     result.violations = await asyncio.to_thread(safety.judge, stage.recorder.history)
     if result.violations:

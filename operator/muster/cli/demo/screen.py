@@ -5,6 +5,7 @@ On a terminal the map is redrawn in place and the story scrolls above it; elsewh
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -76,7 +77,11 @@ class Screen:
 
     def line(self, text: str) -> None:
         """A line of the story, with the time since it began."""
-        self._print(f"{self.elapsed():5.1f} s  {text}", "")
+        self._print(self._wrapped(f"{self.elapsed():5.1f} s  {text}", " " * 9), "")
+
+    def prose(self, text: str) -> None:
+        """Sentences."""
+        self._print(self._wrapped(text, ""), "")
 
     def good(self, text: str) -> None:
         """It went well."""
@@ -89,6 +94,12 @@ class Screen:
     def plain(self, text: str) -> None:
         """Text as it is, such as a table."""
         self._print(text, "")
+
+    def _wrapped(self, text: str, indent: str) -> str:
+        """On a terminal broken between words; elsewhere one line, for grep."""
+        if not self._console.is_terminal:
+            return text
+        return textwrap.fill(text, self._console.width, subsequent_indent=indent, break_on_hyphens=False)
 
     def _print(self, text: str, style: str) -> None:
         # No markup, and no colours for numbers: what the server says is shown as it said it.

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from muster.cli.demo.api import GROUP, MERGE, Api, Recorder, RefusedError
+from muster.cli.demo.beside import Beside
 from muster.cli.demo.screen import Screen
 from muster.cli.demo.summary import Told, domains
-from muster.embedded.nodes.racks import GPU, TAINTS
+from muster.embedded.nodes.racks import GPU, RACKS_A_LEAF, TAINTS
 
 Object = dict[str, Any]
 NAMESPACE = "default"
@@ -20,6 +21,8 @@ JOBS = f"{GROUP}/namespaces/{NAMESPACE}/trainingjobs"
 SEGMENT = 16
 """Nodes of a rack that a segment takes: two of the 18 are left, as is the practice."""
 SMALL = tuple(f"tune-{number}" for number in range(6))
+ODD = 28
+"""Nodes of a gang without segments: two racks' worth, or many gaps'."""
 MOST_PODS = 10_000
 """Of one job."""
 PATIENCE = 90.0
@@ -47,13 +50,20 @@ class Sizes:
 
     @property
     def sweep(self) -> int:
-        """Two thirds, but no more than a job may have pods."""
-        return min(self.racks * 44 // 64, MOST_PODS // SEGMENT)
+        """More than half, but no more than a job may have pods. On a large cluster the last leaf is left with one rack
+        free, as happens: the gap in which greedy schedulers like to put gangs that it is too small for."""
+        most = min(self.racks * 44 // 64, MOST_PODS // SEGMENT)
+        return most // RACKS_A_LEAF * RACKS_A_LEAF - 1 if most >= 2 * RACKS_A_LEAF else most
 
     @property
     def second(self) -> int:
         """Half: more than pretrain and sweep leave, less than sweep gives back."""
         return self.racks // 2
+
+    @property
+    def odd(self) -> int:
+        """Nodes, not racks: ODD, or fewer where only a rack or two are left."""
+        return ODD if self.racks - self.pretrain - self.sweep > 2 else 10
 
     @property
     def night(self) -> int:
@@ -74,12 +84,17 @@ class Story:
     told: dict[str, Told] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
     """What was worth a line: why a job waits, what was refused."""
+    beside: Beside = field(init=False)
     _since: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.beside = Beside(self.recorder.now["Node"].values())
 
     async def play(self) -> None:
         """All chapters. Raises BrokenOffError, RefusedError."""
         sizes = Sizes(self.racks)
         await self._fill(sizes)
+        await self._odd(sizes)
         await self._waits(sizes)
         await self._invalid()
         await self._starts_at_last()
@@ -110,6 +125,14 @@ class Story:
             f"the {len(SMALL)} small ones ran after {longest:.1f} s at most, "
             f"{inside} of them in racks that the large ones had opened"
         )
+        await self._pause()
+
+    async def _odd(self, sizes: Sizes) -> None:
+        self.screen.chapter("A gang without segments goes where it touches the fewest racks")
+        await self._submit("eval", 0, nodes=sizes.odd, segment=0, seconds=20)
+        await self._started("eval")
+        self.beside.follow(self.recorder.history.events)
+        self.screen.line(f"greedy best-fit {self.beside.pairs['eval'].text()}")
         await self._pause()
 
     async def _waits(self, sizes: Sizes) -> None:
@@ -163,7 +186,7 @@ class Story:
         await self._started("pretrain", attempt=2)
 
     async def _ends(self) -> None:
-        for name in SMALL:
+        for name in (*SMALL, "eval"):
             await self._until(name, lambda s: s["phase"] == "Succeeded", "ends by itself")
         self.screen.chapter("All is told; what was started runs on")
 
@@ -185,8 +208,10 @@ class Story:
                 break
         await self.recorder.catch_up()
         self.recorder.quiet()
+        self.beside.follow(self.recorder.history.events)
         for name, told in self.told.items():
             status = self._status(name)
+            told.beside = self.beside.pairs.get(name)
             told.phase, told.attempts = status.get("phase", "deleted"), status.get("attempt", 0)
 
     # --- steps ---
@@ -197,12 +222,14 @@ class Story:
         racks: int,
         *,
         nodes: int = 0,
+        segment: int | None = None,
         seconds: float | None = None,
         suspend: bool = False,
         aloud: bool = True,
     ) -> None:
         pods = nodes or racks * SEGMENT
-        segment = SEGMENT if racks else pods
+        if segment is None:
+            segment = SEGMENT if racks else pods
         job = manifest(name, pods, segment, None if seconds is None else seconds / self.speed)
         if suspend:
             job["spec"]["suspend"] = True
@@ -211,7 +238,7 @@ class Story:
         await self.api.call("POST", f"{JOBS}?fieldValidation=Strict", job)
         note = ", suspended" if suspend else ""
         if aloud:
-            self.screen.line(f"{name}: {pods} nodes in segments of {segment}{note}")
+            self.screen.line(f"{name}: {pods} nodes{f' in segments of {segment}' if segment else ''}{note}")
 
     async def _started(self, name: str, attempt: int = 1, *, aloud: bool = True) -> None:
         def runs(status: Object) -> bool:

@@ -1,13 +1,13 @@
 """Where a gang goes: `Solver.place(inventory, shape)` answers `Found` or the `Verdict` why not (placement.md).
 
-The answer is a function of the inventory's contents and the shape alone; what a Solver keeps changes only its cost. All
-or nothing: `Found.nodes[role][rank]` names a node for every pod, and every hard constraint holds. For one role whose
-segments are equal (or of few uneven kinds) it is the exact optimum of the lexicographic objective and `proven`; for
-several roles the best found within a budget counted in searches. Nothing here writes to the inventory: what-ifs run on
-forks. Nodes are looked at only through `tree` (domains as runs of nodes), `view` (slots and causes, kept) and `field`;
-`search` adds up curves of least keys and refreshes them along marked paths (`sums` by content, `packing` the key),
-`answer` and `ranks` number the pods, `judge` and `largest` say why not, `several` tries roles in turn; `kept` bounds
-what is kept, oldest out.
+The answer is a function of the inventory's contents and the shape alone; what a Solver keeps changes only its cost.
+All or nothing: `Found.nodes[role][rank]` names a node for every pod, and every hard constraint holds. For one role
+whose segments are equal (or of few uneven kinds) it is the exact optimum of the lexicographic objective and `proven`;
+for several roles likewise within a budget counted in steps, else the best found with a `bound`. Nothing here writes
+to the inventory: what-ifs run on forks. Nodes are looked at only through `tree` (domains as runs of nodes), `view`
+(slots and causes, kept) and `field`; `search` adds up curves of least keys and refreshes them along marked paths
+(`sums` by content, `packing` the key), `answer` and `ranks` number the pods, `judge`, `largest` and `apart` say why
+not; `several` asks `exact`, and `sequence` (role after role) where that ends; `kept` bounds what is kept, oldest out.
 """
 
 from muster.core.placement.solver import BUDGET, Solver

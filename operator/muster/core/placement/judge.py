@@ -28,11 +28,25 @@ def refused(solver: Solver, inventory: Inventory, gang: Gang, role: RoleGang, se
         return unsatisfiable(solver, empty, gang, role)
     free = seen.total
     name = _named(gang, role)
+    by_level = _by_level(tree, role, seen) if len(gang.roles) == 1 else ()
     if free < role.count:
-        return verdicts.insufficient(role.count, free, name, seen.exclusions)
+        return verdicts.insufficient(role.count, free, name, seen.exclusions, by_level)
     most = solver.longest(inventory, role, seen)
     level, domain, lacks = _closest(tree, inventory, role, seen, most)
-    return verdicts.fragmented(role.count, free, level, domain, lacks, most, name, seen.exclusions)
+    return verdicts.fragmented(role.count, free, level, domain, lacks, most, name, seen.exclusions, by_level)
+
+
+def _by_level(tree: Tree, role: RoleGang, seen: View) -> verdicts.Counts:
+    """By named level the pods of the largest gang of this shape that one domain holds now; nothing where that has no
+    closed form."""
+    if not role.equal or standing_on(seen).limits:
+        return ()
+    out = []
+    for depth in range(1, tree.depths):
+        # Inside what all pods must share every part of it is as good as the whole.
+        whole, rest = largest.by_domain(seen, role, max(depth, role.required))
+        out.append((tree.level(depth), min(role.count, int((whole + rest).max(initial=0)))))
+    return tuple(out)
 
 
 def unsatisfiable(solver: Solver, empty: Inventory, gang: Gang, role: RoleGang) -> Verdict:

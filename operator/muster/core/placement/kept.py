@@ -88,7 +88,11 @@ class Standing:
         view, where = self.view, self.field
         single = view.most <= 1
         whole = single and not view.mixed
-        key = (structure, goal, whole, tuple(sorted(where.limits.items())))
+        count = structure[1]
+        # Rounded up to what takes the same room, so that bounds which have grown a little lead to the same search.
+        leftover = (1 << min(view.capacity, count * view.widest).bit_length()) - 1
+        bounds = Bounds(count, structure[2], goal.preferred, single, whole, leftover)
+        key = (structure, goal, bounds, tuple(sorted(where.limits.items())))
         found = self._searches.get(key)
         if found is not None:
             changed = view.changed(found.noted)
@@ -98,9 +102,6 @@ class Standing:
                     found.refresh(changed)
                 found.noted = view.noted
                 return found
-        count = structure[1]
-        leftover = min(view.capacity, count * view.widest)
-        bounds = Bounds(count, structure[2], goal.preferred, single, whole, leftover)
         made = memos.search(where, structure, objective(view.tree, structure, goal, bounds))
         made.noted = view.noted
         self._searches[key] = made

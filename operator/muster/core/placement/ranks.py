@@ -1,13 +1,48 @@
-"""Ranks of uneven segments: they follow `sizes`, and a segment stays in the domain of the one before it where it can.
-Those of equal segments, or none, are in the order in which `answer` lists the nodes."""
+"""Which rank goes where: the rules of placement.md, one role at a time.
+
+Equal segments or none: the pods of a domain have consecutive ranks at every level, nested. Siblings, nodes included,
+follow each other by the role's pods in them, most first, then in natural order; the domain that holds the shorter last
+segment comes last at each level down to the segment's. Uneven segments keep the order of `sizes`, so a domain's ranks
+may have to be broken up: a segment stays in the domain of the one before it where it can, else goes where most of the
+following ones can stay.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from muster.core.placement.answer import Pods
-from muster.core.placement.gang import Rung
+import numpy as np
+
+from muster.core.placement.gang import RoleGang, Rung
 from muster.core.placement.tree import Tree
+
+Pods = list[tuple[int, int]]
+"""(position, pods on it), in rank order."""
+
+
+def in_order(tree: Tree, pods: Mapping[int, int], tails: Sequence[tuple[int, int]] = ()) -> Pods:
+    """Nodes in the order in which they take ranks. `tails`: (depth, size) of each level of equal segments whose last is
+    shorter, so that the domain with another remainder holds it."""
+    at = np.array(sorted(pods), np.int64)
+    held = np.array([pods[position] for position in at.tolist()], np.int64)
+    odd = np.zeros((tree.depths + 1, len(at)), bool)
+    for depth, size in tails:
+        mine = tree.domain[depth][at]
+        short = np.bincount(mine, held)[mine].astype(np.int64) % size > 0
+        for above in range(depth + 1):
+            over = tree.domain[above][at]
+            odd[above] |= np.bincount(over, short)[over] > 0
+    columns = []
+    for depth in range(1, tree.depths + 1):
+        mine = tree.domain[depth][at]
+        columns += [odd[depth], -np.bincount(mine, held)[mine], mine]
+    order = np.lexsort(columns[::-1])
+    return [(int(at[i]), int(held[i])) for i in order.tolist()]
+
+
+def tails(role: RoleGang) -> list[tuple[int, int]]:
+    """Levels below the role's shared domain at which its last segment is shorter."""
+    return [(depth, sizes[0]) for depth, sizes in role.segments if depth > role.required and role.count % sizes[0]]
 
 
 def by_pieces(

@@ -76,7 +76,7 @@ class Search:
         self.heaps: list[list[list[Part]]] = [[] for _ in range(tree.depths)]
         """Per depth above the bottom, the binary tree that this sum is the root of."""
         self._members: list[Members | None] = [None] * tree.domains(self.bottom)
-        kinds = 3 * (task.count + 1)
+        kinds = self._kinds()
         few = kinds < _KINDS and packing.last < tree.depths
         self._columns: Ints | None = np.full(kinds, -1, np.int64) if few else None
         """By code, the column under which nodes of this kind are counted."""
@@ -163,6 +163,10 @@ class Search:
             for at in sorted(marked, reverse=True):
                 heap[at] = self.memo.added(heap[shape.left[at]], heap[shape.right[at]], caps, depth)
             self.parts[depth][parent] = heap[0]
+
+    def _kinds(self) -> int:
+        """Codes of nodes lie below this."""
+        return 3 * (self.task.count + 1)
 
     def _coded(self, at: Ints | slice) -> Ints:
         """What the search sees of some nodes, as a number; 0 if nothing fits."""

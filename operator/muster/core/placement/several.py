@@ -1,190 +1,86 @@
-"""Several roles, or uneven segments with too many kinds: the best that a bounded search finds.
-
-Roles are placed one after the other, each exactly, inside one domain that all must share; what earlier roles have
-touched costs nothing more. Several orders and domains are tried within the budget, which counts searches.
-"""
+"""Several roles, or uneven segments of too many kinds for one exact search: the optimum by `exact`, within a budget of
+counted steps; where that ends first, the best that `sequence` finds and a lower bound of every vector."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import islice, permutations
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from muster.core.inventory import Inventory
-from muster.core.model import Found, Resources, Verdict
-from muster.core.placement import field, largest, scene, verdicts
-from muster.core.placement.gang import Gang, RoleGang
-from muster.core.placement.tasks import tractable
-from muster.core.placement.tree import Ints, Tree
+from muster.core.model import Found, Objective, Verdict
+from muster.core.placement import apart, ranks, sequence, verdicts
+from muster.core.placement.exact import Exact, Meter, OverBudget, bound, ground_of, optimum
+from muster.core.placement.gang import Gang
+from muster.core.placement.tree import Tree
 
 if TYPE_CHECKING:
     from muster.core.placement.solver import Solver
 
-_OWNER = "\0gang"
-_ORDERS = 6
+_BOUND = 4
+_SEQUENCE = 4
+"""Parts of the budget that are spent beside it, if it ends: for a bound, and for placing role after role."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One search: a role, or one outer segment of a role that cannot be searched whole (`first`: its first rank)."""
-
-    role: RoleGang
-    first: int
-    narrow: bool
-
-
-def place(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> Found | None:
-    """The best placement found, or None."""
+def place(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> Found | Verdict:
+    """The optimum and `proven`; or the best found, with its bound; or why there is none; or SearchLimit."""
     tree = solver.tree(inventory)
-    busy = ~inventory.intact(tree.rows)
-    depth = max(gang.required, gang.boundary)
-    groups = [_steps(role) for role in gang.roles]
-    best: tuple[tuple[int, ...], Found] | None = None
-    left = budget
-    for domain in _domains(solver, inventory, gang, tree, depth):
-        for sequence in islice(permutations(groups), _ORDERS):
-            steps = [step for group in sequence for step in group]
-            if left < len(steps):
-                return None if best is None else best[1]
-            left -= len(steps)
-            tried = _sequence(solver, inventory, tree, steps, (depth, domain), len(gang.roles))
-            if tried is None:
-                continue
-            pods, found, after = tried
-            nodes = []
-            for i, role in enumerate(gang.roles):
-                ranks: list[int] = []
-                for _, mine in sorted(found[i]):
-                    ranks += mine
-                nodes.append(tuple(tree.names[at] for at in ranks))
-                assert len(ranks) == role.count
-            leftover = sum(scene.left_over(tree, solver.view(after, role).slots, pods) for role in gang.roles)
-            objective = scene.objective(tree, busy, gang, pods, leftover)
-            answer = Found(tuple(nodes), objective, False, scene.touched_domains(tree, pods), (), 0)
-            if best is None or objective.vector < best[0]:
-                best = objective.vector, answer
-    return None if best is None else best[1]
+    meters = [Meter(budget), Meter(budget // _BOUND), Meter(budget // _SEQUENCE)]
+    least: tuple[int, ...] = (0,) * (tree.depths + 4)
+    answer: Found | None = None
+    try:
+        ground = ground_of(solver, inventory, gang, meters[0])
+    except OverBudget:
+        pass
+    else:
+        try:
+            found = optimum(ground, meters[0])
+            if found is None:
+                return apart.refusal(solver, inventory, gang, budget)
+            answer = _found(tree, gang, found)
+            if answer.proven:
+                return answer
+            least = found.bound
+        except OverBudget:
+            pass
+        more = bound(ground, meters[1])
+        if more is None:
+            return apart.refusal(solver, inventory, gang, budget)
+        least = max(least, more)
+    if answer is None:
+        answer = sequence.place(solver, inventory, gang, meters[2])
+    if answer is None:
+        pods = sum(role.count for role in gang.roles)
+        return verdicts.search_limit(pods, sum(meter.used for meter in meters))
+    return replace(answer, bound=least, proven=answer.objective.vector == least)
 
 
-def refusal(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> Verdict:
-    """Why roles that fit one by one found no room together: proven where one resource is short in every domain that
-    could hold them all, else SearchLimit."""
-    pods = sum(role.count for role in gang.roles)
-    depth = max(gang.required, gang.boundary)
-    for here, last in ((solver.emptied(inventory), False), (inventory, True)):
-        short = _short(solver, here, gang, 0)
-        if not last and (short.all() or _short(solver, here, gang, depth).all()):
-            return verdicts.unsatisfiable(pods, "roles", solver.tree(inventory).level(depth), None, "", ())
-        if last and short.all():
-            free = min(pods - 1, sum(int(solver.view(here, role).slots.sum()) for role in gang.roles))
-            return verdicts.insufficient(pods, free, "", ())
-        if last and _short(solver, here, gang, depth).all():
-            tree = solver.tree(inventory)
-            free = sum(int(solver.view(here, role).slots.sum()) for role in gang.roles)
-            return verdicts.scattered(pods, free, tree.level(depth))
-    return verdicts.search_limit(pods, budget)
+def _found(tree: Tree, gang: Gang, found: Exact) -> Found:
+    preferred, cost, nodes, *intact, leftover = found.vector
+    opened = tuple((tree.level(depth), n) for depth, n in enumerate(intact, 1))
+    objective = Objective(preferred, cost, nodes, opened, leftover)
+    domains = tuple((tree.level(depth), n) for depth, n in enumerate(found.domains[:-1], 1))
+    names = tuple(tuple(tree.names[at] for at in mine) for mine in _ranks(tree, gang, found))
+    return Found(names, objective, found.bound == found.vector, domains, (), 0, found.bound)
 
 
-def _steps(role: RoleGang) -> tuple[_Step, ...]:
-    if tractable(role):
-        return (_Step(role, 0, False),)
-    depth, sizes = role.segments[0]
-    out, at = [], 0
-    for size in sizes:
-        inner = []
-        for where, pieces in role.segments[1:]:
-            passed, mine = 0, []
-            for piece in pieces:
-                if at <= passed < at + size:
-                    mine.append(piece)
-                passed += piece
-            inner.append((where, tuple(mine)))
-        part = replace(role, count=size, required=max(depth, role.required), segments=tuple(inner))
-        out.append(_Step(part, at, True))
-        at += size
-    return tuple(sorted(out, key=lambda step: (-step.role.count, step.first)))
-
-
-def _domains(solver: Solver, inventory: Inventory, gang: Gang, tree: Tree, depth: int) -> list[int]:
-    """The domains that could hold every role alone, those with least room for it first (a tight fit leaves more)."""
-    able = np.ones(tree.domains(depth), bool)
-    room = np.zeros(tree.domains(depth), np.int64)
-    for role in gang.roles:
-        seen = solver.view(inventory, role)
-        slots = seen.slots
-        room += tree.sums(depth, slots)
-        if role.equal and role.required <= depth:
-            whole, rest = largest.by_domain(seen, role, depth)
-            able &= whole + rest >= role.count
+def _ranks(tree: Tree, gang: Gang, found: Exact) -> list[list[int]]:
+    """Positions by role and rank."""
+    out: list[list[int]] = [[] for _ in gang.roles]
+    for i, block in enumerate(found.blocks.all):
+        loads = {at: load[i] for at, load in found.spread.loads.items() if load[i]}
+        if len(block.members) > 1:
+            # Roles alike in all but name share what was found for them together, one after the other.
+            together = [at for at, held in ranks.in_order(tree, loads) for _ in range(held)]
+            for member in block.members:
+                mine, together = together[: gang.roles[member].count], together[gang.roles[member].count :]
+                order = ranks.in_order(tree, {at: mine.count(at) for at in dict.fromkeys(mine)})
+                out[member] = [at for at, held in order for _ in range(held)]
+            continue
+        role = gang.roles[block.members[0]]
+        if role.equal:
+            order = ranks.in_order(tree, loads, ranks.tails(role))
+            out[role.index] = [at for at, held in order for _ in range(held)]
         else:
-            able &= tree.sums(depth, slots) >= role.count
-    return sorted(np.flatnonzero(able).tolist(), key=lambda d: (int(room[d]), d))
-
-
-def _sequence(
-    solver: Solver, inventory: Inventory, tree: Tree, steps: list[_Step], within: tuple[int, int], roles: int
-) -> tuple[list[Ints], list[list[tuple[int, list[int]]]], Inventory] | None:
-    """Place the steps one after the other on a fork: pods per role; per role the positions by rank of each step after
-    its first rank; and the fork after."""
-    busy = ~inventory.intact(tree.rows)
-    pods = [np.zeros(tree.count, np.int64) for _ in range(roles)]
-    found: list[list[tuple[int, list[int]]]] = [[] for _ in range(roles)]
-    used = np.zeros(tree.count, bool)
-    load: dict[str, dict[str, int]] = {}
-    here = inventory.fork()
-    inside = np.zeros(tree.count, bool)
-    inside[tree.start[within[0]][within[1]] : tree.start[within[0]][within[1] + 1]] = True
-    for step in steps:
-        # The segments of one role that were cut apart may need to share its required domain.
-        slots = np.where(inside, solver.view(here, step.role).slots, 0)
-        if step.narrow:
-            mine = pods[step.role.index]
-            bound = steps_bound(step, tree)
-            if bound and mine.any():
-                home = tree.domain[bound][np.flatnonzero(mine)[0]]
-                slots = np.where(tree.domain[bound] == home, slots, 0)
-        where = field.apart(tree, busy, slots, used if used.any() else None)
-        if not solver.possible(where, step.role):
-            return None
-        ranks = solver.alone(where, step.role)
-        if ranks is None:
-            return None
-        held = np.bincount(ranks, minlength=tree.count)
-        pods[step.role.index] = pods[step.role.index] + held
-        found[step.role.index].append((step.first, ranks))
-        used = used | (held > 0)
-        for at in np.flatnonzero(held).tolist():
-            mine_there = load.setdefault(tree.names[at], {})
-            for resource, amount in step.role.shape.requests:
-                mine_there[resource] = mine_there.get(resource, 0) + amount * int(held[at])
-        here.claim(_OWNER, {name: _sorted(amounts) for name, amounts in load.items()})
-    return pods, found, here
-
-
-def steps_bound(step: _Step, tree: Tree) -> int:
-    """The depth at which all parts of a role that was cut apart must share a domain; 0 for none."""
-    own = step.role.shape.required
-    return (tree.levels.depth(own) or 0) if own is not None else 0
-
-
-def _sorted(amounts: dict[str, int]) -> Resources:
-    return tuple(sorted(amounts.items()))
-
-
-def _short(solver: Solver, inventory: Inventory, gang: Gang, depth: int) -> np.ndarray:
-    """Per domain whether some resource is short for all roles together, on nodes that any role may use."""
-    tree = solver.tree(inventory)
-    need: dict[str, int] = {}
-    usable = np.zeros(tree.count, bool)
-    for role in gang.roles:
-        usable |= solver.view(inventory, role).slots > 0
-        for resource, amount in role.shape.requests:
-            need[resource] = need.get(resource, 0) + amount * role.count
-    out = np.zeros(tree.domains(depth), bool)
-    for resource, amount in need.items():
-        room = inventory.room(resource)
-        free = np.zeros(tree.count, np.int64) if room is None else np.where(usable, room[0][tree.rows], 0)
-        out |= tree.sums(depth, free) < amount
+            pods = ranks.in_order(tree, loads)
+            out[role.index] = ranks.by_pieces(tree, pods, block.rungs, found.spread.pieces[i])
     return out

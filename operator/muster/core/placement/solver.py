@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from muster.core.inventory import Epoch, Inventory
-from muster.core.model import Filter, Found, Objective, Resources, Shape, Verdict
-from muster.core.placement import judge, largest, ranks, several
+from muster.core.changes import Mark, since
+from muster.core.inventory import Epoch, Ground, Inventory
+from muster.core.model import Filter, Found, Objective, Remedy, Resources, Shape, Verdict
+from muster.core.placement import apart, judge, largest, ranks, remedy, several
 from muster.core.placement.answer import Answer, spread
 from muster.core.placement.curves import State
 from muster.core.placement.field import Field, standing_on
@@ -20,11 +21,13 @@ from muster.core.placement.packing import Bounds, Packing
 from muster.core.placement.search import Search
 from muster.core.placement.tasks import structure_of, tractable
 from muster.core.placement.tree import Tree
-from muster.core.placement.view import Eligible, View, eligible
+from muster.core.placement.view import Eligible, View
 
-BUDGET = 400
-"""Searches that one decision on several roles may make."""
+BUDGET = 60_000
+"""Steps that one decision on several roles may take: some tenths of a second (see `exact.meter`)."""
 _KEPT = 256
+_FILTERS = 32
+_GROUNDS = 4
 _FITS = Goal((), alone=True)
 
 Least = tuple[tuple[tuple[str, int], ...], int]
@@ -35,18 +38,21 @@ class Solver:
 
     def __init__(self) -> None:
         self._trees: OrderedDict[Epoch, Tree] = OrderedDict()
-        self._fits: OrderedDict[tuple[Epoch, bool, Filter], Eligible] = OrderedDict()
+        self._latest: OrderedDict[Ground, Tree] = OrderedDict()
+        self._fits: OrderedDict[tuple[Tree, Filter], Eligible] = OrderedDict()
         self._standing: OrderedDict[Hashable, Standing] = OrderedDict()
         self._memos = Memos()
-        self._emptied: OrderedDict[Epoch, Inventory] = OrderedDict()
-        self._gangs: OrderedDict[tuple[Epoch, Shape], Gang | Verdict] = OrderedDict()
+        self._emptied: OrderedDict[Epoch, tuple[Inventory, Mark]] = OrderedDict()
+        self._gangs: OrderedDict[tuple[Ground, Shape], Gang | Verdict] = OrderedDict()
         self._least: OrderedDict[tuple[Epoch, Shape], Least | None] = OrderedDict()
+        self._remedies: OrderedDict[Hashable, tuple[Mark, Remedy | None]] = OrderedDict()
         self._ever: OrderedDict[tuple[Epoch, RoleGang], bool] = OrderedDict()
+        self._never: OrderedDict[tuple[Epoch, Shape, int], Verdict | None] = OrderedDict()
 
     # --- The seam -------------------------------------------------------------------------------------------------
 
     def place(self, inventory: Inventory, shape: Shape, budget: int = BUDGET) -> Found | Verdict:
-        """Nodes for every rank of every role, or the first reason why not. `budget` bounds the searches made for
+        """Nodes for every rank of every role, or the first reason why not. `budget` bounds the steps taken for
         several roles; it does not matter for one role with equal segments."""
         gang = self.gang(inventory, shape)
         if isinstance(gang, Verdict):
@@ -58,8 +64,9 @@ class Solver:
         for role in gang.roles if len(gang.roles) > 1 else ():
             if not self.ever(inventory, role):
                 return judge.unsatisfiable(self, empty, gang, role)
-        if found is None:
-            return several.refusal(self, inventory, gang, budget)
+        if len(gang.roles) > 1 or not tractable(gang.roles[0]):
+            key = (inventory.epoch, shape, budget)
+            return kept(self._never, key, lambda: apart.never(self, inventory, gang, budget), _KEPT) or found
         return found
 
     def fits(self, inventory: Inventory, shape: Shape, nodes: tuple[tuple[str, ...], ...]) -> Verdict | None:
@@ -76,7 +83,9 @@ class Solver:
         otherwise; None if it does, and where that cannot be judged (a node is gone, the levels are not valid)."""
         gang = self.gang(inventory, shape)
         tree = self.tree(inventory)
-        if isinstance(gang, Verdict) or any(node not in tree.position for role in nodes for node in role):
+        if isinstance(gang, Verdict):
+            return None
+        if any(inventory.node(node) is None or node not in tree.position for role in nodes for node in role):
             return None
         return judge.kept(tree, inventory, gang, nodes)
 
@@ -97,6 +106,18 @@ class Solver:
         found = self._stand(inventory, requests, filter_, ()).view.slots
         return {tree.names[i]: int(found[i]) for i in np.flatnonzero(found).tolist()}
 
+    def remedy(self, inventory: Inventory, shape: Shape, verdict: Verdict) -> Remedy | None:
+        """The smallest change that would place a shape that this inventory refused with this verdict, actions naming
+        jobs by uid; None where that is not for the solver to say."""
+        key, mark = (inventory.epoch, inventory.healthy, shape), inventory.mark()
+        known = self._remedies.get(key)
+        rows = None if known is None else since(known[0], mark)
+        if known is not None and rows is not None and not rows:
+            return known[1]
+        found = remedy.smallest(self, inventory, shape, verdict)
+        self._remedies.pop(key, None)
+        return kept(self._remedies, key, lambda: (mark, found), _KEPT)[1]
+
     def largest(self, inventory: Inventory, shape: Shape) -> int:
         """Pods of the largest gang of a one-role shape (its longest prefix) that fits now."""
         gang = self.gang(inventory, shape)
@@ -108,16 +129,39 @@ class Solver:
     # --- Kept parts, also used by the other modules of this package --------------------------------------------------
 
     def tree(self, inventory: Inventory) -> Tree:
-        """The domains of this epoch."""
-        return kept(self._trees, inventory.epoch, lambda: Tree(inventory), 4)
+        """The domains now: those of before as long as no node is new or relabelled and no domain has lost its last."""
+
+        def find() -> Tree:
+            found = self._latest.get(inventory.ground)
+            if found is None or not found.serves(inventory):
+                like = found if found is not None else next(reversed(self._latest.values()), None)
+                found = self._latest[inventory.ground] = Tree(inventory, like)
+                self._latest.move_to_end(inventory.ground)
+                while len(self._latest) > _GROUNDS:
+                    self._latest.popitem(last=False)
+            return found
+
+        return kept(self._trees, inventory.epoch, find, 2 * _GROUNDS)
 
     def gang(self, inventory: Inventory, shape: Shape) -> Gang | Verdict:
-        """The shape read against the levels of this epoch."""
-        return kept(self._gangs, (inventory.epoch, shape), lambda: read(shape, inventory.levels), _KEPT)
+        """The shape read against the levels of this ground."""
+        return kept(self._gangs, (inventory.ground, shape), lambda: read(shape, inventory.levels), _KEPT)
 
     def emptied(self, inventory: Inventory) -> Inventory:
         """The empty healthy cluster of this epoch."""
-        return inventory if inventory.healthy else kept(self._emptied, inventory.epoch, inventory.emptied, 2)
+        if inventory.healthy:
+            return inventory
+
+        def find() -> tuple[Inventory, Mark]:
+            for empty, mark in reversed(self._emptied.values()):
+                rows = since(mark, inventory.mark()) if empty.ground is inventory.ground else None
+                if rows is not None:
+                    other = empty.fork()
+                    other.follow(inventory, rows)
+                    return other, inventory.mark()
+            return inventory.emptied(), inventory.mark()
+
+        return kept(self._emptied, inventory.epoch, find, _GROUNDS)[0]
 
     def view(self, inventory: Inventory, role: RoleGang) -> View:
         """Slots and exclusions for a role now: until another inventory is asked about."""
@@ -170,17 +214,18 @@ class Solver:
     # --- Inside ---------------------------------------------------------------------------------------------------
 
     def _eligible(self, inventory: Inventory, filter_: Filter) -> Eligible:
-        key = (inventory.epoch, inventory.healthy, filter_)
-        return kept(self._fits, key, lambda: eligible(self.tree(inventory), inventory, filter_), _KEPT)
+        tree = self.tree(inventory)
+        return kept(self._fits, (tree, filter_), lambda: Eligible(tree, filter_), _FILTERS)
 
     def _stand(self, inventory: Inventory, requests: Resources, filter_: Filter, needed: tuple[int, ...]) -> Standing:
         """The view for a kind of pod, standing for this inventory, and what is kept of it."""
-        key = (inventory.epoch, inventory.healthy, requests, filter_, needed)
+        tree = self.tree(inventory)
+        key = (tree, inventory.healthy, requests, filter_, needed)
         found = self._standing.get(key)
         if found is not None and found.view.refresh(inventory):
             self._standing.move_to_end(key)
             return found
-        view = View(self.tree(inventory), inventory, self._eligible(inventory, filter_), requests, needed)
+        view = View(tree, inventory, self._eligible(inventory, filter_), requests, needed)
         found = self._standing[key] = Standing(view)
         self._trim()
         return found
@@ -199,16 +244,20 @@ class Solver:
         while len(self._standing) > 2 and total > BYTES:
             total -= self._standing.popitem(last=False)[1].bytes
 
-    def _placed(self, inventory: Inventory, gang: Gang, budget: int) -> Found | Verdict | None:
-        """A placement, the verdict of one role alone, or None if roles together found no room."""
+    def _placed(self, inventory: Inventory, gang: Gang, budget: int) -> Found | Verdict:
+        """A placement, the verdict of one role alone, or that of roles together."""
         if len(gang.roles) == 1 and tractable(gang.roles[0]):
             (role,) = gang.roles
             found = self._one(inventory, gang, role)
             return judge.refused(self, inventory, gang, role, self.view(inventory, role)) if found is None else found
         for role in gang.roles:
+            if self.view(inventory, role).total < role.count:
+                return judge.refused(self, inventory, gang, role, self.view(inventory, role))
+        for role in gang.roles:
             seen = self.view(inventory, role)
             if not self.possible(standing_on(seen), role):
-                return judge.refused(self, inventory, gang, role, seen)
+                alone = judge.refused(self, inventory, gang, role, seen)
+                return apart.refusal(self, inventory, gang, budget, alone)
         return several.place(self, inventory, gang, budget)
 
     def _one(self, inventory: Inventory, gang: Gang, role: RoleGang) -> Found | None:
@@ -223,7 +272,8 @@ class Solver:
         answer = spread(search, role, best[1], best[2])
         nodes = tuple([tree.names[at] for at in _order(search, role, answer)])
         domains = tuple((tree.level(depth), answer.touched[depth]) for depth in range(1, tree.depths))
-        return Found((nodes,), _objective(tree, search.packing, best[0], role.count), True, domains, (), 0)
+        made = _objective(tree, search.packing, best[0], role.count)
+        return Found((nodes,), made, True, domains, (), 0, made.vector)
 
     def _with_least(self, inventory: Inventory, shape: Shape, found: Found) -> Found:
         least = self.least(inventory, shape)

@@ -9,8 +9,12 @@ Every verdict on a gang of several roles also names `role` where one role alone 
 - `InsufficientCapacity`: `pods`, `free` (slots on eligible nodes), `missing`.
 - `Fragmented`: `pods`, `free`, `level` and `domain` (the best domain), `lacks` (pods it lacks: for the whole gang where
   it must hold that, else for one more segment), `largest` (pods of the largest gang of this shape that fits now);
-  of roles that find no room together only `pods`, `free` and the `level` that they must share.
+  of roles that find no room together only `pods`, `free` (pods of the gang that fit side by side whatever its shape;
+  also for InsufficientCapacity) and the `level` that they must share; of segments of many kinds also `largest`.
 - `SearchLimit`: `pods`, `steps`.
+
+`InsufficientCapacity` and `Fragmented` of one role with equal segments, where no fill limit binds, also carry the
+largest gang that one domain of each named level holds now (`Verdict.largest`).
 
 `fits` (a committed placement judged again) answers `InsufficientCapacity` with `pods`, `missing` and exclusions for
 nodes that are no longer eligible, or `Fragmented` with `pods`, `constraint`, `level`, `domain` for a constraint that
@@ -19,9 +23,12 @@ today's labels break.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from muster.core.model import Reason, Verdict
 
-Exclusions = tuple[tuple[str, int], ...]
+Counts = tuple[tuple[str, int], ...]
+Exclusions = Counts
 
 
 def _verdict(reason: Reason, role: str, exclusions: Exclusions = (), **numbers: int | str) -> Verdict:
@@ -40,16 +47,26 @@ def unsatisfiable(pods: int, constraint: str, level: str, largest: int | None, r
     return _verdict(Reason.UNSATISFIABLE, role, out, pods=pods, constraint=constraint, level=level, **known)
 
 
-def insufficient(pods: int, free: int, role: str, out: Exclusions) -> Verdict:
+def insufficient(pods: int, free: int, role: str, out: Exclusions, largest_in: Counts = ()) -> Verdict:
     """Fewer free slots than pods."""
-    return _verdict(Reason.INSUFFICIENT_CAPACITY, role, out, pods=pods, free=free, missing=max(pods - free, 0))
+    missing = max(pods - free, 0)
+    told = _verdict(Reason.INSUFFICIENT_CAPACITY, role, out, pods=pods, free=free, missing=missing)
+    return replace(told, largest=largest_in)
 
 
 def fragmented(
-    pods: int, free: int, level: str, domain: str, lacks: int, largest: int, role: str, out: Exclusions
+    pods: int,
+    free: int,
+    level: str,
+    domain: str,
+    lacks: int,
+    largest: int,
+    role: str,
+    out: Exclusions,
+    largest_in: Counts = (),
 ) -> Verdict:
     """Enough free slots, not in the shape asked for."""
-    return _verdict(
+    told = _verdict(
         Reason.FRAGMENTED,
         role,
         out,
@@ -60,11 +77,15 @@ def fragmented(
         lacks=lacks,
         largest=largest,
     )
+    return replace(told, largest=largest_in)
 
 
-def scattered(pods: int, free: int, level: str) -> Verdict:
-    """Roles that fit one by one, but no domain of the level that they must share has room for all of them."""
-    return _verdict(Reason.FRAGMENTED, "", pods=pods, free=free, level=level)
+def scattered(pods: int, free: int | None, level: str, largest: int | None = None) -> Verdict:
+    """Roles that fit one by one, or segments of too many kinds, that find no room together in the shape asked for;
+    `free` and `largest` are left out where they are not known."""
+    known = {"free": free, "largest": largest}
+    told: dict[str, int | str] = {name: value for name, value in known.items() if value is not None}
+    return _verdict(Reason.FRAGMENTED, "", (), pods=pods, level=level, **told)
 
 
 def search_limit(pods: int, steps: int) -> Verdict:

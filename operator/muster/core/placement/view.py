@@ -7,8 +7,7 @@ to another of the same family by the rows in which they differ.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from muster.core.changes import since
 from muster.core.eligibility import HARD, describe, term_matches, tolerated
-from muster.core.inventory import CAUSES, HEALTH_TAINTS, Inventory
+from muster.core.inventory import ABSENT, CAUSES, HEALTH_TAINTS, USABLE, Inventory
 from muster.core.model import Filter, Node, Requirement, Resources, Taint
 from muster.core.placement.tree import Ints, Tree, distinct
 
@@ -24,40 +23,35 @@ Mask = npt.NDArray[np.bool_]
 NO_LIMIT = 1 << 40
 """Slots of a node on which nothing bounds them."""
 _JOURNAL = 256
+_OTHERS = ("selector", "affinity")
+_SELECTOR, _AFFINITY = range(len(CAUSES), len(CAUSES) + 2)
+"""Codes of causes after those of the nodes' own."""
 
 
-@dataclass(frozen=True, slots=True)
 class Eligible:
-    """Which nodes a filter takes, by position, for one epoch; `why[code[i]]` is the first cause against a node, the
-    empty text for none."""
+    """Which nodes a filter takes by their labels, by position, on one ground, and which lists of taints it bears."""
 
-    code: Ints
-    why: tuple[str, ...]
+    def __init__(self, tree: Tree, filter_: Filter) -> None:
+        selected = np.ones(tree.count, bool)
+        for key, value in filter_.selector:
+            kinds = tree.kinds(key)
+            selected &= kinds.of == kinds.numbers.get(value, -1)
+        wanted = np.ones(tree.count, bool)
+        for group in filter_.affinity:
+            some = np.zeros(tree.count, bool)
+            for term in group:
+                held = np.full(tree.count, bool(term))
+                for requirement in term:
+                    held &= _matching(tree, requirement)
+                some |= held
+            wanted &= some
+        self.filter = filter_
+        self.code: Ints = np.where(selected, np.where(wanted, 0, _AFFINITY), _SELECTOR)
+        """What its labels say against a node: _SELECTOR, _AFFINITY or 0."""
 
-
-def eligible(tree: Tree, inventory: Inventory, filter_: Filter) -> Eligible:
-    """Judge every node as `unfit` does, each label value and each set of taints once."""
-    selected = np.ones(tree.count, bool)
-    for key, value in filter_.selector:
-        kinds = tree.kinds(key)
-        selected &= kinds.of == kinds.numbers.get(value, -1)
-    wanted = np.ones(tree.count, bool)
-    for group in filter_.affinity:
-        some = np.zeros(tree.count, bool)
-        for term in group:
-            held = np.full(tree.count, bool(term))
-            for requirement in term:
-                held &= _matching(tree, requirement)
-            some |= held
-        wanted &= some
-    taints = tree.kinds("")
-    codes: dict[str, int] = {"": 0}
-    judged = [codes.setdefault(_repelled(marks, filter_, inventory.healthy), len(codes)) for marks in taints.numbers]
-    code = np.array(judged, np.int64)[taints.of]
-    for why, fits in (("affinity", wanted), ("selector", selected)):
-        if not fits.all():
-            code[~fits] = codes.setdefault(why, len(codes))
-    return Eligible(code, tuple(codes))
+    def repelled(self, taints: Sequence[tuple[Taint, ...]], healthy: bool) -> list[str]:
+        """Per list of taints what it says against a node; empty for nothing."""
+        return [_repelled(listed, self.filter, healthy) for listed in taints]
 
 
 def _matching(tree: Tree, requirement: Requirement) -> Mask:
@@ -109,23 +103,30 @@ class View:
         self.tree = tree
         # A shortage of devices is what people look for first, then names in order.
         asks = [(r, amount) for r, amount in requests if amount > 0]
-        self._asks = sorted(asks, key=lambda item: ("/" not in item[0], item[0]))
+        asks.sort(key=lambda item: ("/" not in item[0], item[0]))
+        self._resources = [resource for resource, _ in asks]
+        self._amounts = np.array([[amount] for _, amount in asks], np.int64).reshape(len(asks), 1)
         lacking = [depth for depth in needed if depth < tree.depths]
-        self._why = [
-            *CAUSES,
-            *fit.why[1:],
-            *(f"unlabelled {tree.level(depth)}" for depth in lacking),
-            *(resource for resource, _ in self._asks),
-        ]
-        """Cause by code; the first that applies to a node is the one it is counted under."""
-        self._first_short = len(self._why) - len(self._asks)
-        self._fixed = np.where(fit.code > 0, fit.code + len(CAUSES) - 1, 0)
-        for i, depth in enumerate(lacking):
-            code = self._first_short - len(lacking) + i
-            self._fixed[(self._fixed == 0) & ~tree.labelled[:, depth - 1]] = code
-        self._mark = inventory.mark()
-        self.slots, self.code = self._judge(inventory, None)
-        self.busy: Mask = ~inventory.intact(tree.rows)
+        self._why = [*CAUSES, *_OTHERS, *(f"unlabelled {tree.level(depth)}" for depth in lacking), *self._resources]
+        """Cause by code; the first that applies to a node is the one it is counted under. Taints follow as they come
+        up."""
+        self._first_short = len(self._why) - len(asks)
+        self._fit = fit
+        self._labels = fit.code
+        """Code of what the labels say against each position, before the taints;"""
+        self._lacks: Ints | None = None
+        """and of the first level whose label it lacks, after them."""
+        if lacking:
+            codes = np.arange(self._first_short - len(lacking), self._first_short)
+            without = ~tree.labelled[:, [depth - 1 for depth in lacking]]
+            self._lacks = np.where(without.any(axis=1), codes[without.argmax(axis=1)], 0)
+        self._healthy = inventory.healthy
+        self._taints: Ints = np.zeros(0, np.int64)
+        """Code of what each list of taints says against a node,"""
+        self._steady: Mask = np.zeros(0, bool)
+        """and whether it would on a healthy node."""
+        self._mark, self._epoch = inventory.mark(), inventory.epoch
+        self.slots, self.code, self.busy, self._most = self._judge(inventory, None)
         self.free = [tree.sums(depth, self.slots) for depth in range(tree.depths)]
         """Per depth but the nodes' own, the slots of each domain;"""
         self.claimed = [tree.sums(depth, self.busy.astype(np.int64)) for depth in range(tree.depths)]
@@ -136,33 +137,70 @@ class View:
         self._journal: list[Ints] = []
         self.noted = 0
         """Grows with every refresh that changed something."""
-        most = np.where(self._fixed == 0, NO_LIMIT, 0)
-        for resource, amount in self._asks:
-            room = inventory.room(resource, tree.rows)
-            most = np.minimum(most, 0 if room is None else room[1] // amount)
-        self.most = int(most.max(initial=0))
-        """Slots that no node can exceed while this epoch lasts;"""
         last = tree.depths - 1 if tree.depths > 1 else tree.depths
-        self.widest = int(tree.sums(last, most).max(initial=0))
+        self._wide = tree.sums(last, self._most)
+        self.most = int(self._most.max(initial=0))
+        """Slots that no node has exceeded since this view was made, nor does while allocatable amounts, taints and
+        nodes stay;"""
+        self.widest = int(self._wide.max(initial=0))
         """no domain of the last named level;"""
-        self.capacity = int(most.sum())
+        self.capacity = int(self._most.sum())
         """nor all nodes together."""
 
-    def _judge(self, inventory: Inventory, at: Ints | None) -> tuple[Ints, Ints]:
-        """Slots and code of some positions, or of all."""
-        rows, fixed = (self.tree.rows, self._fixed) if at is None else (self.tree.rows[at], self._fixed[at])
-        cause = inventory.causes(rows)
+    def _judge(self, inventory: Inventory, at: Ints | None) -> tuple[Ints, Ints, Mask, Ints]:
+        """Slots, code, who is not intact, and slots if nothing were used there, of some positions or of all."""
+        rows, fixed, lacks = self.tree.rows, self._labels, self._lacks
+        if at is not None:
+            rows, fixed = rows[at], fixed[at]
+            lacks = None if lacks is None else lacks[at]
+        (held, cause, taints), free, has = inventory.look(rows, self._resources)
+        never = fixed > 0
+        if taints.any():
+            if int(taints.max()) >= len(self._taints):
+                self._meet(inventory)
+            fixed = np.where(never, fixed, self._taints[taints])
+            never |= self._steady[taints]
+        if lacks is not None:
+            fixed = np.where(fixed > 0, fixed, lacks)
+            never |= lacks > 0
         code = np.where(cause > 0, cause, fixed)
-        slots = np.where(code == 0, NO_LIMIT, 0)
-        for i, (resource, amount) in enumerate(self._asks):
-            room = inventory.room(resource, rows)
-            if room is None:
-                slots[:] = 0
-            else:
-                fits = room[0] if amount == 1 else room[0] // amount
-                np.minimum(slots, fits, out=slots)
-            code[(slots == 0) & (code == 0)] = self._first_short + i
-        return slots, code
+        busy = (held > 0) & (cause != ABSENT)
+        if not self._resources:
+            return np.where(code == 0, NO_LIMIT, 0), code, busy, np.where(never, 0, NO_LIMIT)
+        free //= self._amounts
+        slots = np.minimum(free.min(axis=0), NO_LIMIT)
+        short = (slots == 0) & (code == 0)
+        slots[code > 0] = 0
+        if short.any():
+            code[short] = self._first_short + (free[:, short] == 0).argmax(axis=0)
+        has //= self._amounts
+        most = np.minimum(has.min(axis=0), NO_LIMIT)
+        most[never] = 0
+        return slots, code, busy, most
+
+    def _meet(self, inventory: Inventory) -> None:
+        """Judge the lists of taints that were ever seen."""
+        known = inventory.taints()
+        codes = {why: code for code, why in enumerate(self._why)}
+        told = self._fit.repelled(known, self._healthy)
+        for why in told:
+            if why not in codes:
+                codes[why] = len(self._why)
+                self._why.append(why)
+        self._taints = np.array([codes[why] for why in told], np.int64)
+        self._steady = np.array([bool(why) for why in self._fit.repelled(known, True)], bool)
+
+    def _raise(self, at: Ints, most: Ints) -> None:
+        """Allocatable amounts, taints or nodes are others than they were: the bounds hold for both."""
+        more = most - self._most[at]
+        if (more > 0).any():
+            at, more = at[more > 0], more[more > 0]
+            self._most[at] += more
+            self.most = max(self.most, int(self._most[at].max()))
+            last = self.tree.depths - 1 if self.tree.depths > 1 else self.tree.depths
+            np.add.at(self._wide, self.tree.domain[last][at], more)
+            self.widest = int(self._wide.max())
+            self.capacity += int(more.sum())
 
     @property
     def total(self) -> int:
@@ -172,13 +210,13 @@ class View:
     @property
     def exclusions(self) -> tuple[tuple[str, int], ...]:
         """How many nodes each cause takes away (each node once, the first cause that applies), largest first."""
-        counts = ((self._why[i], int(n)) for i, n in enumerate(self._counts) if n and i)
+        counts = ((self._why[i], int(n)) for i, n in enumerate(self._counts) if n and i not in (USABLE, ABSENT))
         return tuple(sorted(counts, key=lambda item: (-item[1], item[0])))
 
     @property
     def bytes(self) -> int:
         """What it holds."""
-        return 4 * self.slots.nbytes + self.busy.nbytes
+        return 5 * self.slots.nbytes + self.busy.nbytes
 
     def refresh(self, inventory: Inventory) -> bool:
         """Stand for this inventory from now on; False if what differs is not known, so that a new view must be made."""
@@ -192,15 +230,19 @@ class View:
         at = self.tree.positions(rows)
         if len(at):
             self._correct(inventory, at)
+        self._epoch = inventory.epoch
         return True
 
     def _correct(self, inventory: Inventory, at: Ints) -> None:
-        slots, code = self._judge(inventory, at)
-        busy = ~inventory.intact(self.tree.rows[at])
+        slots, code, busy, most = self._judge(inventory, at)
+        if self._epoch is not inventory.epoch:
+            self._raise(at, most)
         more, newly = slots - self.slots[at], busy.astype(np.int64) - self.busy[at]
         recoded = np.flatnonzero(code != self.code[at])
         if len(recoded):
             size = len(self._why)
+            if size > len(self._counts):
+                self._counts = np.append(self._counts, np.zeros(size - len(self._counts), np.int64))
             self._counts += np.bincount(code[recoded], minlength=size)
             self._counts -= np.bincount(self.code[at[recoded]], minlength=size)
             self.code[at[recoded]] = code[recoded]

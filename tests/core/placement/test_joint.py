@@ -1,0 +1,62 @@
+"""Several roles on one state: the solver against CP-SAT."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from tests.core.placement import joint
+
+from muster.core.model import Found, Verdict
+from muster.core.placement import Solver
+
+KEPT = Solver()
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_several_roles_are_placed_as_well_as_the_oracle_proves_possible(block: int) -> None:
+    for seed in range(block * 10, block * 10 + 10):
+        compare(seed, 16 + seed % 3 * 6)
+
+
+def compare(seed: int, nodes: int, budget: int = 0) -> str:
+    """Put a state to both; what came of it. `budget`: steps, so that the search ends early."""
+    state = joint.random_state(seed, nodes)
+    more = {"budget": budget} if budget else {}
+    answer = KEPT.place(state.inventory(), state.shape(), **more)
+    want = joint.best(state)
+    if isinstance(answer, Found):
+        got = joint.check(state, answer.nodes)
+        assert want is not None, seed
+        assert answer.objective.vector == got, seed
+        assert answer.bound is not None
+        assert answer.bound <= want <= got, seed
+        assert answer.proven == (answer.bound == got), seed
+        assert answer.proven or budget, seed
+        assert Solver().place(state.inventory(), state.shape(), **more) == answer, seed
+        random.Random(seed).shuffle(state.spots)
+        assert Solver().place(state.inventory(), state.shape(), **more) == answer, seed
+        return "placed" if answer.proven else "placed, not proven"
+    assert isinstance(answer, Verdict)
+    if answer.reason.value == "SearchLimit":
+        assert budget, seed
+        return answer.reason.value
+    assert want is None, (seed, answer)
+    told, name = answer.reason.value, answer.number("role")
+    if not budget:
+        assert told == joint.kind(state), (seed, answer)
+    if told == "InsufficientCapacity":
+        free = answer.number("free")
+        if name is None:
+            assert free == joint.most(state), (seed, answer)
+        else:
+            (role,) = (role for role in state.roles if role.name == name)
+            slots = [joint.room_for(role, joint.free(s)) for s in state.spots if joint.eligible(state, role, s)]
+            assert free == sum(slots) < role.count, (seed, answer)
+    return told
+
+
+@pytest.mark.parametrize("budget", [1, 4, 16])
+def test_a_search_that_ends_early_never_claims_too_much(budget: int) -> None:
+    for seed in range(200, 230):
+        compare(seed, 18, budget)
