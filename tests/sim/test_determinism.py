@@ -23,9 +23,13 @@ PLANS = (
     "leaders@3 0/write:7=freeze-late:25 1/pods:3=cut-before",
     "contest@1 0/write:4=late:2 0/pods:9=expire",
 )
-PRINT = "import hashlib, sys; from muster.sim import trial; from muster.sim.plan import Plan\n" + (
-    "for text in sys.argv[1:]: print(hashlib.sha256(trial.run(Plan.parse(text)).record.dump()).hexdigest())"
-)
+PRINT = """
+import hashlib, sys
+from muster.sim import trial
+from muster.sim.plan import Plan
+for text in sys.argv[1:]:
+    print(hashlib.sha256(trial.run(Plan.parse(text)).record.dump()).hexdigest())
+"""
 
 
 def hashes(hash_seed: str) -> list[str]:
@@ -47,7 +51,6 @@ def test_a_plan_gives_the_same_history_twice(text: str) -> None:
 def test_the_seed_of_hashes_changes_nothing() -> None:
     first = hashes("1")
     assert len(first) == len(PLANS)
-    assert first == hashes("2")
     assert first == hashes("98765")
 
 
