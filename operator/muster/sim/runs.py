@@ -46,8 +46,57 @@ def _two(deeds: Deeds) -> None:
     world.until(lambda: "Running" in (deeds.phase("one"), deeds.phase("two")), LONG)
 
 
+def _suspend(deeds: Deeds) -> None:
+    world = deeds.world
+    _start(deeds)
+    deeds.edit("llm", {"suspend": True})
+    world.until(lambda: deeds.phase("llm") == "Suspended", LONG)
+    deeds.edit("llm", {"suspend": False})
+    world.until(lambda: deeds.phase("llm") == "Running", LONG)
+
+
+def _delete(deeds: Deeds) -> None:
+    world = deeds.world
+    _start(deeds)
+    deeds.apply(gang("next", 3, topology={"required": {"level": "nvlink"}}))
+    deeds.apply(gang("waiting", 6))
+    world.until(lambda: deeds.phase("next") == "Running", LONG)
+    deeds.delete_job("llm")
+    deeds.delete_job("next", "Foreground")
+    world.until(lambda: deeds.phase("waiting") == "Running", LONG)
+
+
+def _requeue(deeds: Deeds) -> None:
+    world = deeds.world
+    world.start()
+    world.run(2.0)
+    deeds.apply(gang("llm", 5))
+    world.until(lambda: deeds.phase("llm") == "Running", LONG)
+    node = deeds.pod_of("llm", 1)["spec"]["nodeName"] if deeds.phase("llm") == "Running" else "r00-n01"
+    gone = deeds.delete_node(node)
+    world.run(20.0)
+    deeds.add_node(gone)
+    world.until(lambda: deeds.phase("llm") == "Running", LONG)
+
+
+def _finish(deeds: Deeds) -> None:
+    world = deeds.world
+    _start(deeds)
+    if deeds.phase("llm") == "Running":
+        deeds.end(deeds.pod_of("llm", 0)["metadata"]["name"], code=3)
+        world.run(1.0)
+    world.until(lambda: deeds.phase("llm") == "Running", LONG)
+    for pod in deeds.pods("llm"):
+        deeds.end(pod["metadata"]["name"])
+    world.until(lambda: deeds.phase("llm") == "Succeeded", LONG)
+
+
 RUNS: dict[str, Run] = {
     "start": Run("a gang of three starts in one rack", Site(SMALL), _start),
     "contest": Run("two gangs of four want six nodes: one starts, the other waits", Site(SMALL), _two),
+    "suspend": Run("a gang starts, is suspended, and resumed", Site(SMALL), _suspend),
+    "delete": Run("two gangs are deleted, in two ways, and one that waited starts", Site(SMALL), _delete),
+    "requeue": Run("a node is deleted under a gang that then waits until it is back", Site(SMALL), _requeue),
+    "finish": Run("a pod of a gang fails, the next attempt ends well", Site(SMALL), _finish),
     "leaders": Run("a gang starts; a second operator follows the first", Site(SMALL, operators=2), _start),
 }

@@ -70,6 +70,18 @@ class Seat:
         """Of the process that lives here: `op0-1` is the first in seat 0."""
         return f"op{self.number}-{self.lives}"
 
+    @property
+    def settled(self) -> bool:
+        """Whether a process lives here and goes on; of one that is to be followed by nobody, whether it has ended."""
+        if self.process is None:
+            return self.restart_after is None
+        return not self.process.frozen
+
+    @property
+    def leading(self) -> bool:
+        """Whether the process here decides."""
+        return self.process is not None and self.app is not None and self.app.world.leading
+
     def start(self) -> None:
         """Start a process; nothing if one lives."""
         if self.process is not None:

@@ -18,8 +18,8 @@ from muster.sim.world import World
 
 SETTLE_SECONDS = 900.0
 """In which every job must have started, or have a true reason: longer than any back-off."""
-QUIET_SECONDS = 15.0
-STILL_SECONDS = 75.0
+QUIET_SECONDS = 10.0
+STILL_SECONDS = 50.0
 """For so long nothing may be written, after QUIET_SECONDS in which the last word may still come."""
 OURS = ("TrainingJob", "Pod", "Service", "ClusterTopology")
 
@@ -98,11 +98,19 @@ def _judged(plan: Plan, world: World, told: Run) -> Outcome:
 
 
 def _settle(deeds: Deeds) -> list[str]:
+    """Let the faults run out, and everything come to rest; what has not."""
+    world = deeds.world
+
+    def at_rest() -> bool:
+        seats = world.seats
+        return all(seat.settled for seat in seats) and any(seat.leading for seat in seats) and not left()
+
     def left() -> list[str]:
         return liveness.unfinished(deeds.jobs(), deeds.nodes(), deeds.pods())
 
-    deeds.world.until(lambda: not left(), SETTLE_SECONDS)
-    return left()
+    if world.until(at_rest, SETTLE_SECONDS):
+        return []
+    return left() or ["no operator leads"]
 
 
 def _stillness(world: World) -> list[str]:
