@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
@@ -23,11 +24,14 @@ def main(given: Sequence[str] | None = None) -> int:
     every.add_argument("--seed", type=int, default=0, help="of everything that is drawn")
     every.add_argument("--pairs", type=int, default=0, metavar="N", help="N plans of two faults, too")
     every.add_argument("--share", type=int, default=1, metavar="N", help="only every Nth plan")
+    every.add_argument(
+        "--only", default="", metavar="REGEX", help="only plans in which this is found, as in write.*late"
+    )
     every.add_argument("--workers", type=int, default=2, help="processors to use")
     options = parser.parse_args(given)
     try:
         return _replay(options) if options.command == "replay" else _systematic(options)
-    except Unreadable as error:
+    except (Unreadable, re.error) as error:
         print(f"muster.sim: {error}", file=sys.stderr)
         return 2
 
@@ -46,6 +50,7 @@ def _systematic(options: argparse.Namespace) -> int:
             raise Unreadable(f"there is no run {run!r}: {', '.join(RUNS)} are known")
         plans = systematic.singles(run, options.seed)
         plans += systematic.pairs(run, options.pairs, options.seed) if options.pairs else []
+        plans = [plan for plan in plans if re.search(options.only, str(plan))]
         report = systematic.all_of(plans[:: options.share], options.workers)
         print(f"{run}@{options.seed}: {report}", flush=True)
         failed += len(report.failed)

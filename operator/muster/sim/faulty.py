@@ -81,6 +81,8 @@ class Counts:
         self.passed: Counter[str] = Counter()
         """By channel, while there were faults."""
         self.injected: list[str] = []
+        self.under_way = 0
+        """Requests that will still arrive, though nobody waits for them."""
         self.silent_until = 0.0
         """When (loop time) the watches speak again."""
         self.stopped = False
@@ -169,7 +171,16 @@ class Faulty:
             raise Withheld
         loop = asyncio.get_running_loop()
         gone = Request(request.method, request.path, request.query, request.body, request.content_type)
-        loop.call_later(seconds, lambda: loop.create_task(_deliver(self._inner, gone)), context=NOBODY)
+        self._counts.under_way += 1
+        loop.call_later(seconds, lambda: loop.create_task(self._deliver(gone)), context=NOBODY)
+
+    async def _deliver(self, request: Request) -> None:
+        try:
+            await self._inner.send(request)
+        except TransportError:
+            pass  # whoever sent it is not there to hear
+        finally:
+            self._counts.under_way -= 1
 
     def _at(self, channel: str, request: Request) -> Fault | Response | None:
         counts = self._counts
@@ -278,13 +289,6 @@ def _status(code: int, message: str) -> bytes:
 
 def _broken(request: Request, why: str, *, sent: bool = True) -> TransportError:
     return TransportError(f"{request.method} {request.path}: {why}", sent=sent)
-
-
-async def _deliver(inner: Transport, request: Request) -> None:
-    try:
-        await inner.send(request)
-    except TransportError:
-        return  # whoever sent it is not there to hear
 
 
 async def _never() -> Response:

@@ -91,6 +91,18 @@ def _finish(deeds: Deeds) -> None:
     world.until(lambda: deeds.phase("llm") == "Succeeded", LONG)
 
 
+def _overtaken(deeds: Deeds) -> None:
+    world = deeds.world
+    _two(deeds)
+    first = next((name for name in ("one", "two") if deeds.phase(name) == "Running"), "one")
+    for pod in deeds.pods(first):
+        deeds.end(pod["metadata"]["name"])
+    # Its successor is on its way to be placed when somebody of higher priority comes.
+    world.run(1.0)
+    deeds.apply(gang("urgent", 4, priorityClassName="muster-high"))
+    world.until(lambda: deeds.phase("urgent") == "Running", LONG / 2)
+
+
 RUNS: dict[str, Run] = {
     "start": Run("a gang of three starts in one rack", Site(SMALL), _start),
     "contest": Run("two gangs of four want six nodes: one starts, the other waits", Site(SMALL), _two),
@@ -99,4 +111,10 @@ RUNS: dict[str, Run] = {
     "requeue": Run("a node is deleted under a gang that then waits until it is back", Site(SMALL), _requeue),
     "finish": Run("a pod of a gang fails, the next attempt ends well", Site(SMALL), _finish),
     "leaders": Run("a gang starts; a second operator follows the first", Site(SMALL, operators=2), _start),
+    "overtaken": Run(
+        "a gang that waited is placed when one of higher priority comes; two operators",
+        Site(SMALL, operators=2),
+        _overtaken,
+    ),
+    "rivals": Run("two gangs of four want six nodes, and two operators the lead", Site(SMALL, operators=2), _two),
 }

@@ -72,7 +72,10 @@ class Seat:
 
     @property
     def settled(self) -> bool:
-        """Whether a process lives here and goes on; of one that is to be followed by nobody, whether it has ended."""
+        """Whether a process lives here and goes on, and nothing of an earlier one is still to arrive; of one that is
+        to be followed by nobody, whether it has ended."""
+        if self.counts.under_way:
+            return False
         if self.process is None:
             return self.restart_after is None
         return not self.process.frozen
