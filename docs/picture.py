@@ -56,6 +56,7 @@ def main() -> int:
     paper.print(camera.taken)
     paper.print(Text(f"second waits: {result.said['waiting']}\n"))
     paper.print(Text(summary.text(result.jobs)))
+    paper.print(Text(f"\n{result.greedy.text()}"))
     paper.print(Text(f"\n{result.events} events of the API, no breach of S1-S7", style="green"))
     # The picture stands by itself: no fonts from elsewhere.
     svg = paper.export_svg(title="muster demo: 4,608 GPUs in one process", unique_id="muster")

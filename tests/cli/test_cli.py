@@ -161,6 +161,42 @@ def test_explain_says_why_a_job_of_the_cluster_waits(bench: Bench, capsys: pytes
     assert "there is no TrainingJob other" in capsys.readouterr().err
 
 
+def test_explain_tells_the_smallest_change_that_would_start_a_job(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i, name in enumerate(("r0-n1", "r1-n1", "r1-n0")):
+        spec = {"nodeName": name, "containers": [{"name": "c", "resources": {"requests": {"nvidia.com/gpu": "1"}}}]}
+        meta = {"name": f"p{i}", "namespace": "x", "uid": f"p{i}", "resourceVersion": "6"}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": {"phase": "Running"}}
+        bench.objects.append(pod)
+    manifest = job("llm", 2)
+    manifest["metadata"] |= {"uid": "j", "resourceVersion": "7"}
+    bench.objects.append(manifest)
+    assert main(["explain", "llm", "--cluster", bench.dump(), "-o", "json"]) == 2
+    said = json.loads(capsys.readouterr().out)
+    assert said["details"]["largestByLevel"] == {"nvlink": 1}
+    action = {"kind": "free", "target": "r0-n1", "level": "nvlink", "domain": "c.0", "nodes": ["r0-n1"], "pods": 1}
+    assert said["change"] == {
+        "nodes": 1,
+        "names": ["r0-n1"],
+        "level": "nvlink",
+        "domain": "c.0",
+        "proven": True,
+        "actions": [action],
+        "largest": 1,
+        "addNodes": 0,
+        "relaxations": [],
+    }
+    assert said["message"].endswith(
+        "it would start if 1 node of nvlink c.0 were free: end or move 1 other pod on r0-n1; "
+        "it would fit now with 1 pod"
+    )
+    assert main(["explain", "llm", "--cluster", bench.dump()]) == 2
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["free", "-", "r0-n1", "nvlink", "c.0"] in lines
+    assert ["nvidia.com/gpu", "3"] in lines
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [

@@ -11,10 +11,14 @@ from tests.support.builders import START, committed, job, placement, role
 from muster.core.explain import Announcement, announce, placement_words, sentence
 from muster.core.lifecycle import Row
 from muster.core.model import (
+    Action,
+    ActionKind,
     Committed,
     LastFailure,
     Phase,
     Reason,
+    Relaxation,
+    Remedy,
     Stopping,
     Transition,
     Verdict,
@@ -87,6 +91,84 @@ def test_a_sentence_carries_the_numbers_of_its_verdict(reason: Reason) -> None:
 def test_what_the_empty_cluster_cannot_hold_is_told_by_constraint(constraint: str, said: str) -> None:
     facts = (("pods", 20), ("constraint", constraint), ("level", "nvlink"), ("largest", 18))
     assert said in sentence(Verdict(Reason.UNSATISFIABLE, facts))
+
+
+def action(kind: ActionKind, target: str, nodes: int = 1, pods: int = 0) -> Action:
+    return Action(kind, target, "nvlink", "r7", tuple(f"n{i}" for i in range(nodes)), pods)
+
+
+THREE = Remedy(
+    3,
+    ("a-03", "a-04", "a-05"),
+    "nvlink",
+    "rack-07",
+    (action(ActionKind.UNCORDON, "a-03"), action(ActionKind.END, "research/llm-2", 2)),
+    proven=True,
+    largest=96,
+)
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy", "said"),
+    [
+        pytest.param(
+            Reason.FRAGMENTED,
+            THREE,
+            "it would start if 3 nodes of nvlink rack-07 were free: "
+            "uncordon a-03, end or move research/llm-2 (2 nodes)",
+            id="the nodes to free",
+        ),
+        pytest.param(
+            Reason.INSUFFICIENT_CAPACITY,
+            replace(THREE, count=1, proven=False, actions=(action(ActionKind.FREE, "a-03", 1, 2),)),
+            "it would start if at most 1 node of nvlink rack-07 were free: end or move 2 other pods on a-03; "
+            "it would fit now with 96 pods",
+            id="not proven, and fewer pods",
+        ),
+        pytest.param(
+            Reason.FRAGMENTED,
+            replace(THREE, level="", domain="", actions=tuple(action(ActionKind.HEAL, f"n{i}") for i in range(5))),
+            "it would start if 3 nodes were free: bring n0 back to health, bring n1 back to health, "
+            "bring n2 back to health, and 2 more",
+            id="many actions",
+        ),
+        pytest.param(
+            Reason.FRAGMENTED,
+            Remedy(
+                proven=True,
+                largest=14,
+                relax=(
+                    Relaxation("segments", "nvlink", "16", "14"),
+                    Relaxation("required", "leaf", "leaf", "spine"),
+                    Relaxation("required", "leaf", "leaf", ""),
+                    Relaxation("fillLimit", "nvlink", "16", ""),
+                ),
+            ),
+            "freeing nodes would not do: pods of DaemonSets take the room; "
+            "it would fit now with segments of 14 instead of 16 at nvlink or with spine required instead of leaf "
+            "or with no level required instead of leaf or without the fillLimit of nvlink",
+            id="relaxations",
+        ),
+        pytest.param(
+            Reason.UNSATISFIABLE,
+            Remedy(level="leaf", domain="l1", proven=True, add=2),
+            "2 nodes like the best there are would have to be added in leaf l1",
+            id="more nodes",
+        ),
+        pytest.param(
+            Reason.UNSATISFIABLE,
+            Remedy(proven=True, relax=(Relaxation("segments", "nvlink", "16", "9"),)),
+            "the empty cluster could hold it with segments of 9 instead of 16 at nvlink",
+            id="never, but for a segment",
+        ),
+        pytest.param(
+            Reason.FRAGMENTED, Remedy(), "the smallest change that would start it is not known", id="not known"
+        ),
+    ],
+)
+def test_what_would_start_it_follows_the_reason(reason: Reason, remedy: Remedy, said: str) -> None:
+    verdict = Verdict(reason, tuple(SENTENCES[reason][0].items()))
+    assert sentence(verdict, remedy) == f"{sentence(verdict)}; {said}"
 
 
 @pytest.mark.parametrize("reason", list(Reason), ids=lambda reason: reason.value)

@@ -239,3 +239,39 @@ def test_incremental_amounts_equal_those_of_an_inventory_built_afresh() -> None:
             assert i.free_on(name) == fresh.free_on(name)
             assert i.intact()[i._row[name]] == fresh.intact()[fresh._row[name]]
         assert i.fingerprint() == fresh.fingerprint()
+
+
+def test_who_holds_a_node_is_known_through_events_and_forks() -> None:
+    rng = random.Random(5)
+    kept, events = one(), []
+    kept.index_pods()
+    for step in range(300):
+        id_ = f"p{rng.randrange(12)}"
+        if rng.random() < 0.3:
+            events.append(("free", id_, None))
+        else:
+            daemon = id_ < "p2"
+            where, pinned = rng.choice([("a", None), ("b", None), (None, "a"), (None, None)])
+            named = rng.choice([None, "b"]) if where is None else None
+            job = None if daemon else rng.choice([None, "j", "k"])
+            made = pod(id_, where, rng.randint(1, 3), job=job, daemon=daemon, pinned=pinned, nominated=named)
+            events.append(("use", id_, replace(made, stage=Stage.RUNNING if where else Stage.UNBOUND)))
+        kept = kept.fork() if rng.random() < 0.1 else kept
+        fresh = one()
+        for here in (kept, fresh):
+            for what, id_, made_ in events[-1:] if here is kept else events:
+                here.use(made_) if what == "use" and made_ is not None else here.free(id_)
+            here.claim("k", {"a": gpus(2)})
+        theirs, ours = fresh.holders(["a", "b"]), kept.holders(["a", "b"])
+        for name in ("a", "b"):
+            assert sorted(map(repr, ours[name])) == sorted(map(repr, theirs[name])), step
+
+
+def test_a_holder_is_a_job_with_the_larger_of_claim_and_pods_or_all_other_pods_together() -> None:
+    i = one(pod("p", "a", 1, job="j"), pod("q", "a", 2), pod("r", "a", 1), pod("d", "a", 1, daemon=True))
+    i.claim("j", {"a": gpus(3)})
+    (job, others, daemons) = i.holders(["a"])["a"]
+    assert (job.owner, dict(job.amounts)[GPU], job.pods) == ("j", 3, 1)
+    assert (others.owner, dict(others.amounts)[GPU], others.pods, others.daemon) == (None, 3, 2, False)
+    assert (daemons.owner, dict(daemons.amounts)[GPU], daemons.pods, daemons.daemon) == (None, 1, 1, True)
+    assert i.holders(["b"]) == {"b": []}

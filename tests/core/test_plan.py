@@ -22,6 +22,7 @@ from muster.core.model import (
     Record,
     Refused,
     Rejected,
+    RoleSpec,
     Stage,
     TopologySpec,
     Upsert,
@@ -148,10 +149,24 @@ def test_nobody_takes_the_room_of_an_older_job_whose_dry_run_is_asked_anew() -> 
     world = World()
     for change in changes(*NODES, old, young, *admissions(young)):
         world.apply(change)
-    assert causes(plan(world, START)) == {"young": "Waiting"}
+    # Nothing but the room kept for the older one is in its way: there is nothing to tell yet.
+    assert causes(plan(world, START)) == {}
     for admission in admissions(old):
         world.apply(Upsert(admission, START))
     assert causes(plan(world, START)) == {"old": "Placed", "young": "Waiting"}
+
+
+def test_numbers_do_not_count_room_that_is_kept_for_a_moment() -> None:
+    old = gang("old", 1, created=START)
+    old = replace(old, roles=(replace(old.roles[0], template="asked anew"),))
+    two, huge = gang("two", 2, created=START + 1), gang("huge", 3, created=START + 2)
+    world = World()
+    for change in changes(*NODES, node("c", cordoned=True), old, two, huge, *admissions(two), *admissions(huge)):
+        world.apply(change)
+    made = plan(world, START)
+    assert causes(made) == {"huge": "Waiting"}
+    told = dict(made.verdicts)["uid-huge"]
+    assert (told.number("pods"), told.number("free")) == (3, 2)
 
 
 def test_a_job_that_is_not_understood_says_why() -> None:
@@ -267,3 +282,41 @@ def test_a_waiting_reason_that_is_told_stays_told() -> None:
     assert plan(world, START + 10**6, everything=True).transitions == ()
     world.apply(Upsert(Admission("default", "of another template"), START))
     assert plan(world, START + 10**6).transitions == ()
+
+
+def test_what_would_start_a_job_is_told_with_the_reason_and_names_the_jobs_in_its_way() -> None:
+    running = committed(gang("first", count=2), Phase.RUNNING, [("a", "b")])
+    world = world_of(running, *(pod(running, i, Stage.RUNNING, name) for i, name in enumerate("ab")), gang("second"))
+    (told,) = [t.status.waiting for t in plan(world, START).transitions if t.job == "uid-second"]
+    assert told is not None
+    assert told.message.endswith("; it would start if 1 node were free: end or move default/first (1 node)")
+
+
+def test_a_pass_looks_for_few_changes_and_the_others_are_told_later() -> None:
+    many = planning.REMEDIES + 3
+    busy = [pod(None, i, node=name, id=f"busy-{name}", requests=asks(4)) for i, name in enumerate("ab")]
+    world = world_of(*busy, *(gang(f"g{i}", count=1, created=START + i, roles=ranked(i)) for i in range(many)))
+
+    def messages(now: int) -> list[str]:
+        made = plan(world, now)
+        assert not made.errors
+        for t in made.transitions:
+            was = world.acknowledged(t.job)
+            assert isinstance(was, Job)
+            world.apply(Upsert(replace(was, rv=was.rv + 1, status=t.status), now))
+        world.settle(made)
+        return [t.status.waiting.message for t in made.transitions if t.status.waiting is not None]
+
+    first = messages(START)
+    assert len(first) == many
+    assert sum("it would start if" in message for message in first) == planning.REMEDIES
+    assert messages(START + 1_000) == []
+    later = messages(START + 60_000)
+    assert len(later) == 3
+    assert all("it would start if" in message for message in later)
+    assert messages(START + 200_000) == []
+
+
+def ranked(i: int) -> tuple[RoleSpec, ...]:
+    """One role that no other job has just so."""
+    return (role(count=1, gpus=1 + i % 4, template=f"t{i}", requests=asks(1 + i % 4, cpu=1_000 * (i + 1))),)

@@ -23,7 +23,7 @@ RESERVED = {
     ("spec", "elastic"): "a job runs with exactly its replicas. Remove it.",
     ("spec.topology", "exclusive"): "other jobs may use the same domains. Remove it.",
     ("spec.roles[*]", "onFailure"): "a failure of any role ends the attempt. Remove it.",
-    ("spec.roles[*]", "computeDomain"): "the template's own resourceClaims are used as they are. Remove it.",
+    ("spec.roles[*]", "computeDomain"): "no IMEX channel is made for the pods. Remove it.",
     ("spec.roles[*].topology", "spares"): "no node is kept free. Remove it.",
 }
 

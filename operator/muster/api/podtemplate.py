@@ -27,7 +27,6 @@ ALLOWED = frozenset(
         "initContainers",
         "nodeSelector",
         "priorityClassName",
-        "resourceClaims",
         "resources",
         "restartPolicy",
         "runtimeClassName",
@@ -57,6 +56,8 @@ REFUSED = {
     "preemptionPolicy": "it comes from the job's PriorityClass; set spec.priorityClassName.",
     "priority": "it comes from the job's PriorityClass; set spec.priorityClassName.",
     "readinessGates": "muster does not wait for readiness; use a readinessProbe.",
+    "resourceClaims": "muster does not count the devices of any device class yet, so it could place pods where none is "
+    "left; request devices as resources of the containers, such as nvidia.com/gpu.",
     "schedulingGates": "muster gates the pods itself to start the gang at once; to hold the job back set spec.suspend.",
     "schedulingGroup": "muster schedules the gang itself; remove it.",
     "serviceAccount": "it is deprecated; use serviceAccountName.",

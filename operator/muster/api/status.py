@@ -42,7 +42,10 @@ class Waiting(Model):
     message: Message = Field(default="", description="The reason with its numbers, in words.")
     since: Time | None = Field(default=None, description="Since when the job waits for this reason.")
     next_attempt_time: Time | None = Field(default=None, description="No start is tried before this time.")
-    details: Anything | None = Field(default=None, description="The numbers of the message, by name.")
+    details: Anything | None = Field(
+        default=None,
+        description="The numbers of the message: facts by name, excluded nodes by cause, the largest gang by level.",
+    )
 
 
 class PlacedRole(Model):

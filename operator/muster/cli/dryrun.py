@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
-from muster.core.model import Admission, Admit, Job, PriorityClass, Quota, Resources, Upsert
+from muster.core.model import Admission, Admit, Job, PriorityClass, Resources, Upsert
 from muster.core.world import World
 from muster.embedded import wire
 from muster.embedded.server import Server
 from muster.kube import paths
 from muster.kube.client import MERGE_PATCH, Client
-from muster.kube.errors import ApiError
+from muster.kube.errors import Answer, ApiError
 from muster.kube.parse_cluster import pod_resource
 from muster.kube.parse_dump import Head
 from muster.kube.transport import Request, Response
@@ -56,7 +56,8 @@ class DryRun:
         for head, raw in rules:
             namespace = (head.namespace or "default") if head.kind in _NAMESPACED else ""
             self._rules.setdefault((head.kind, namespace), {})[head.name] = raw
-        self._hard: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._counted: dict[tuple[str, str], tuple[Mapping[str, Any], dict[str, Any]]] = {}
+        """Of each quota in the server what it allows and what is used, as written."""
         self._there: set[tuple[str, str, str]] = set()
 
     def admit(self, job: Job) -> None:
@@ -75,9 +76,9 @@ class DryRun:
                     used[name] = max(0, used.get(name, 0) + sign * amount)
             spent = tuple(sorted((name, amount) for name, amount in used.items() if amount))
             if spent != quota.used:
-                after = replace(quota, used=spent)
-                self._world.apply(Upsert(after, 0))
-                self._use(after)
+                self._world.apply(Upsert(replace(quota, used=spent), 0))
+                if (namespace, quota.name) in self._counted:
+                    self._count(namespace, quota.name)
 
     # --- inside ---
 
@@ -87,9 +88,9 @@ class DryRun:
             self._prepare(job, duty.role)
             return asyncio.run(self._api.admit(Scene(job, self._world.topology, {}), duty, 0))
         except ApiError as error:
-            if error.answer not in REFUSALS:
-                raise
-            refused, said = error.answer.value, error.message
+            # Whatever else it answers is due to an object that it took and nobody can read.
+            refused = (error.answer if error.answer in REFUSALS else Answer.INVALID).value
+            said = error.message
         except wire.StatusError as error:
             refused, said = "invalid", error.message
         return Admission(job.namespace, duty.template, refused=refused, message=said)
@@ -124,11 +125,17 @@ class DryRun:
             return None
         try:
             obj: Mapping[str, Any] = msgspec.json.decode(raw)
+            if not isinstance(obj.get("spec"), dict) and "spec" in _KEPT[kind]:
+                raise ValueError("spec: expected an object")
             made = self._make(kind, namespace, name, {k: obj[k] for k in _KEPT[kind] if obj.get(k) is not None})
             if made and kind == "ResourceQuota":
                 status, spec = obj.get("status") or {}, obj.get("spec") or {}
-                self._hard[namespace, name] = status.get("hard") or spec.get("hard") or {}
-                self._status(namespace, name, status.get("used") or {})
+                hard = status.get("hard") or spec.get("hard") or {}
+                self._counted[namespace, name] = (
+                    hard,
+                    {k: v for k, v in (status.get("used") or {}).items() if k in hard},
+                )
+                self._count(namespace, name)
         except wire.StatusError as error:
             self._warn(f"{kind} {name} is not applied to pods: {error.message}")
             return None
@@ -149,16 +156,15 @@ class DryRun:
         )
         return True
 
-    def _use(self, quota: Quota) -> None:
-        """Write a quota as the core counts it into the server; what the core does not count stays as it was."""
-        used = dict(quota.used)
-        names = {written: pod_resource(written) for written in self._hard.get((quota.namespace, quota.name), {})}
-        said = {w: f"{used.get(n, 0)}{'m' if n == 'cpu' else ''}" for w, n in names.items() if n is not None}
-        self._status(quota.namespace, quota.name, said)
-
-    def _status(self, namespace: str, name: str, used: Mapping[str, Any]) -> None:
-        hard = self._hard[namespace, name]
-        body = msgspec.json.encode({"status": {"hard": hard, "used": {k: v for k, v in used.items() if k in hard}}})
+    def _count(self, namespace: str, name: str) -> None:
+        """Write into the server what is used of a quota: as the core counts it, what it does not count as it was."""
+        hard, used = self._counted[namespace, name]
+        quota = next((quota for quota in self._world.quotas(namespace) if quota.name == name), None)
+        for written in hard if quota is not None else ():
+            counted = pod_resource(written)
+            if quota is not None and counted is not None:
+                used[written] = f"{dict(quota.used).get(counted, 0)}{'m' if counted == 'cpu' else ''}"
+        body = msgspec.json.encode({"status": {"hard": hard, "used": used}})
         path = f"{paths.resource_quotas(namespace)}/{name}/status"
         answer = self._server.handle(wire.Request("PATCH", path, body=body, content_type=MERGE_PATCH))
         if answer.status != 200:

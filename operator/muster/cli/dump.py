@@ -148,7 +148,7 @@ def _objects(path: Path, data: bytes, dump: Dump) -> Iterator[tuple[str, msgspec
                 yield f"document {number + 1}", msgspec.json.encode(document), ""
         return
     try:
-        if data.lstrip()[:1] == b"[":
+        if files.looks_like_array(data):
             for i, raw in enumerate(_ARRAY.decode(data)):
                 yield f"[{i}]", raw, ""
             return
@@ -180,7 +180,7 @@ def _check(path: Path, dump: Dump, said: list[str]) -> None:
         if dump.kinds["Node"]:
             raise Failed(f"{path} holds no node that can be read: {'; '.join(said[:3])}. {HOW}")
         held = ", ".join(f"{count} {kind}" for kind, count in dump.kinds.most_common(5)) or "nothing"
-        raise Failed(f"{path} holds no nodes, but {held}. {HOW}")
+        raise Failed(f"{path} holds no nodes, but {'; '.join([held, *said[:2]])}. {HOW}")
     absent = [plural for kind, plural in WANTED.items() if kind not in dump.kinds]
     if absent:
         dump.warnings.insert(0, f"not in the dump, taken as none: {', '.join(absent)}")

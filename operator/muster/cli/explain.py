@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,7 +35,7 @@ def command(
         element = judge.placed(known.world, found, placement)
     else:
         # The operator has said nothing yet: judged here, as it would be.
-        element = judge.present(found) or judge.judge(known, found)
+        element = judge.present(known, found) or judge.judge(known, found)
     if form is Form.JSON:
         print_json(element)
     else:
@@ -45,6 +46,32 @@ def command(
                 for r in element["ranks"]
             ]
             print(table(("ROLE", "RANK", "NODE", "DOMAINS"), rows))
+        for heads, rows in _tables(element):
+            print(f"\n{table(heads, rows)}")
         for warning in known.warnings:
             typer.echo(f"warning: {warning}", err=True)
     raise typer.Exit(judge.code_of(element))
+
+
+def _tables(element: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[tuple[Any, ...]]]]:
+    """What would start a job that waits, what would fit instead, and what keeps nodes from it: heads and rows."""
+    from muster.kube.hostlist import compress
+
+    change, details = element["change"], element["details"]
+    if change is not None and change["actions"]:
+        rows = [
+            (a["kind"], "-" if a["target"] in a["nodes"] else a["target"], compress(a["nodes"]), _where(a))
+            for a in change["actions"]
+        ]
+        yield ("TO START IT", "JOB", "NODES", "WHERE"), rows
+    if change is not None and change["relaxations"]:
+        rows = [(r["constraint"], r["level"] or "-", r["before"], r["after"] or "-") for r in change["relaxations"]]
+        yield ("OR CHANGE", "LEVEL", "FROM", "TO"), rows
+    if details.get("largestByLevel"):
+        yield ("LARGEST GANG NOW IN ONE", "PODS"), list(reversed(details["largestByLevel"].items()))
+    if details.get("exclusions"):
+        yield ("WITHOUT ROOM", "NODES"), list(details["exclusions"].items())
+
+
+def _where(action: Mapping[str, Any]) -> str:
+    return f"{action['level']} {action['domain']}".strip() or "-"

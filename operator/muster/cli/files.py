@@ -21,6 +21,7 @@ _BOMS = (
 _GZIP = b"\x1f\x8b"
 _JSON = re.compile(rb"\s*(?:\{\s*(?:[\"}]|\Z)|\[)")
 """How JSON begins. What begins so is never tried as YAML: of a large file that is no JSON it would take minutes."""
+_ARRAY = re.compile(rb"\s*\[")
 _BYTE = re.compile(r" \(byte (\d+)\)$")
 
 
@@ -39,7 +40,7 @@ def read(path: Path) -> bytes:
         raise Failed(f"{name} cannot be read: {error.strerror or error}.") from None
     except UnicodeError:
         raise Failed(f"{name} cannot be read: it is not UTF-8 or UTF-16 text.") from None
-    if not data.strip():
+    if not data or data.isspace():
         raise Failed(f"{name} is empty.")
     return data
 
@@ -47,6 +48,11 @@ def read(path: Path) -> bytes:
 def looks_like_json(data: bytes) -> bool:
     """Whether it is to be read as JSON and as nothing else."""
     return _JSON.match(data) is not None
+
+
+def looks_like_array(data: bytes) -> bool:
+    """Whether it is a JSON array."""
+    return _ARRAY.match(data) is not None
 
 
 def documents(path: Path, data: bytes | None = None) -> list[Any]:

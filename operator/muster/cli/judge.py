@@ -20,6 +20,7 @@ from muster.core.model import (
     Remedy,
     Verdict,
 )
+from muster.core.placement.remedy import MENDED
 from muster.core.policy import queueing
 from muster.core.world import World
 
@@ -77,11 +78,17 @@ def placed(world: World, job: Job | Rejected, placement: Placement) -> Element:
     return _placed(world, job.key, placement.roles, placement, text)
 
 
-def present(job: Job | Rejected) -> Element | None:
-    """What the committed status says of a job that is not placed; None if that is nothing."""
+def present(known: Known, job: Job | Rejected) -> Element | None:
+    """What the committed status says of a job that is not placed; None if that is nothing. Where that is a verdict of
+    the solver it is judged anew, for the numbers of this moment and the smallest change that would start it."""
     status: Committed = job.status
     if status.waiting is not None and status.phase is Phase.PENDING:
-        return waiting(job.key, status.waiting.verdict, status.waiting.message)
+        verdict = status.waiting.verdict
+        if verdict.reason in MENDED and isinstance(job, Job):
+            now = judge(known, job)
+            if now["reason"] == verdict.reason.value:
+                return now
+        return waiting(job.key, verdict, status.waiting.message)
     if status.phase is Phase.PENDING:
         return None
     stopping, last = status.stopping, status.last_failure

@@ -1,10 +1,12 @@
 """Whether a pod may use a node: selectors, taints and the node's own state, as kube-scheduler judges them.
 
-Source: Kubernetes documentation, "Assigning Pods to Nodes" and "Taints and Tolerations".
+Source: Kubernetes documentation, "Assigning Pods to Nodes" and "Taints and Tolerations"; which texts count as numbers,
+where that is silent: package nodeaffinity of k8s.io/component-helpers and Toleration.ToleratesTaint of k8s.io/api.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from muster.core.model import Filter, Node, Requirement, Taint, Term, Toleration
@@ -19,6 +21,18 @@ OWN_TAINTS = frozenset(
     }
 )
 """Taints that only repeat what `unusable` reads off the node itself."""
+
+_WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_PLAIN = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
+_LARGEST = 2**63
+
+
+def _number(text: str, form: re.Pattern[str] = _WHOLE) -> int | None:
+    """A whole number of 64 bits, None for every other text; Python itself would also take `1_000` and ` 7`."""
+    if len(text) > 100 or not form.fullmatch(text):
+        return None
+    number = int(text)
+    return number if -_LARGEST <= number < _LARGEST else None
 
 
 def unusable(node: Node | None) -> str | None:
@@ -48,9 +62,9 @@ def tolerates(toleration: Toleration, taint: Taint) -> bool:
         case "" | "Equal":
             return toleration.value == taint.value
         case "Lt" | "Gt":
-            try:
-                ours, theirs = int(toleration.value), int(taint.value)
-            except ValueError:
+            # Stricter than for labels: no sign but a minus, no leading zeros.
+            ours, theirs = _number(toleration.value, _PLAIN), _number(taint.value, _PLAIN)
+            if ours is None or theirs is None:
                 return False
             return theirs < ours if toleration.operator == "Lt" else theirs > ours
         case _:
@@ -84,9 +98,9 @@ def matches(requirement: Requirement, labels: Mapping[str, str], name: str) -> b
         case "DoesNotExist":
             return value is None
         case "Gt" | "Lt":
-            try:
-                number, bound = int(value or ""), int(requirement.values[0])
-            except (ValueError, IndexError):
+            number = _number(value or "")
+            bound = _number(requirement.values[0]) if len(requirement.values) == 1 else None
+            if number is None or bound is None:
                 return False
             return number > bound if requirement.operator == "Gt" else number < bound
         case _:

@@ -121,8 +121,7 @@ def change(reason: Reason, remedy: Remedy) -> str:
     if remedy.count is not None:
         nodes = f"{'' if remedy.proven else 'at most '}{_count(remedy.count, 'node')}"
         of = f" of {remedy.level} {remedy.domain}" if remedy.level else ""
-        were = "was" if remedy.count == 1 else "were"
-        said.append(f"it would start if {nodes}{of} {were} free: {_told([doing(a) for a in remedy.actions])}")
+        said.append(f"it would start if {nodes}{of} were free: {_told([doing(a) for a in remedy.actions])}")
     elif reason is not Reason.UNSATISFIABLE and remedy.proven:
         said.append("freeing nodes would not do: pods of DaemonSets take the room")
     elif remedy.add:

@@ -1,27 +1,26 @@
 """plan(world, now): what follows from all that is known. Synchronous, and pure in effect.
 
-First the table is put to every job on the agenda. Then the waiting are put to the solver in their order, on a fork of
-the inventory in which each placement takes its room before the next is looked at; equal shapes that were refused share
-the refusal, since room only shrinks during one plan.
+First the table is put to every job on the agenda. Then the waiting are put to the solver in their order; each placement
+takes its room before the next is looked at (`policy.room`).
 """
 
 from __future__ import annotations
 
 from muster.core import lifecycle
-from muster.core.claims import load_of
 from muster.core.explain import CHANGE, sentence
 from muster.core.inventory import Inventory
 from muster.core.model import Committed, Found, Job, Phase, Plan, Reason, Rejected, Remedy, Shape, Transition, Verdict
 from muster.core.observe import observe
 from muster.core.placement.remedy import MENDED
 from muster.core.policy import queueing
+from muster.core.policy.room import Room
 from muster.core.world import World
 
 REFUSED_COMMIT_AFTER = 30_000
 """A decision that the API server refused to take (rights, size) is made again this long (ms) after the refusal."""
 
 
-REMEDIES = 16
+REMEDIES = 4
 """For so many shapes a pass looks for the smallest change that would start them, at most;"""
 REMEDY_LATER = 10_000
 """the others say why they wait, and this much (ms) later what would start them."""
@@ -58,8 +57,9 @@ class _Planner:
         self._verdicts: list[tuple[str, Verdict]] = []
         self._wakes: dict[str, int | None] = {}
         self._errors: list[tuple[str, str]] = []
-        self._kept = 0
         self._remedies: dict[Shape, Remedy | None] = {}
+        self._words: dict[int, tuple[Verdict, str]] = {}
+        """What was made of verdicts, which are kept so that no other has their id."""
         self.pending = False
         """A job on the agenda is waiting."""
 
@@ -117,11 +117,9 @@ class _Planner:
             and not self._barred(job.id)
         ]
         waiting.sort(key=lambda job: queueing.order(world, job))
-        inventory = world.inventory.fork()
+        room = Room(world)
         quotas = queueing.QuotaBook(world)
         blind = queueing.unknown_claims(world)
-        refused: dict[Shape, Verdict] = {}
-        asking: list[Shape] = []
         for job in waiting:
             try:
                 held = queueing.held(world, job, now)
@@ -133,33 +131,20 @@ class _Planner:
                 if held is not None:
                     self._wait(job, held.verdict)
                     if held.asking:
-                        asking.append(shape)
+                        room.keep(shape)
                     continue
-                if asking:  # room that those before it will have in a moment is not free for this one
-                    self._keep_room(inventory, asking)
-                    asking = []
-                answer: Found | Verdict = refused.get(shape) or world.solver.place(inventory, shape)
-                if isinstance(answer, Verdict):
-                    refused[shape] = answer
-                    self._wait(job, answer, (inventory, shape))
+                answer = room.find(shape)
+                if answer is None or isinstance(answer, Verdict):
+                    self._wait(job, answer, (room.free, shape))
                 elif queueing.prefers_to_wait(job, answer, now):
                     self._prefer(job, answer)
                 else:
-                    inventory.claim(job.id, load_of(answer.nodes, [role.requests for role in shape.roles]))
+                    room.take(job.id, shape, answer)
                     quotas.take(job)
                     status = lifecycle.placed(job, answer, world.term or "", world.roles_hash(job), now)
                     self._decide(job, lifecycle.Row.PLACED, status)
             except Exception as error:  # as above
                 self._fail(job.id, error)
-
-    def _keep_room(self, inventory: Inventory, shapes: list[Shape]) -> None:
-        """Take the room of gangs that would be placed were their pods admitted as they are written."""
-        for shape in shapes:
-            found = self._world.solver.place(inventory, shape)
-            if isinstance(found, Found):
-                self._kept += 1
-                load = load_of(found.nodes, [role.requests for role in shape.roles])
-                inventory.claim(f"\0{self._kept}", load)
 
     def _prefer(self, job: Job, found: Found) -> None:
         since = job.status.placeable_since
@@ -192,9 +177,12 @@ class _Planner:
     def _message(self, job: Job | Rejected, verdict: Verdict, written: int, asked: Asked | None) -> str:
         """What to say of a job that waits. What would start it is looked for when it is about to be told, and stays as
         it was told while the verdict stays."""
-        plain = sentence(verdict)
         if asked is None or verdict.reason not in MENDED:
-            return plain
+            return sentence(verdict)
+        known = self._words.get(id(verdict))
+        if known is None:  # shapes share their verdict, thousands of jobs a shape
+            known = self._words[id(verdict)] = verdict, sentence(verdict)
+        plain = known[1]
         waiting = job.status.waiting
         if waiting is not None and waiting.verdict == verdict and waiting.message.startswith(plain + CHANGE):
             return waiting.message

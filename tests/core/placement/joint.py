@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from ortools.sat.python import cp_model
+from tests.core.placement import rank_rules
 from tests.core.placement.oracle import LEVELS, UnprovenError
 from tests.support import cluster
 
@@ -119,7 +120,7 @@ def random_state(seed: int, nodes: int) -> State:
             name,
             (cluster.PREFIX + name,),
             boundary=i == 0 and rng.random() < 0.2,
-            fill_limit=rng.randint(1, 8) if rng.random() < 0.12 else None,
+            fill_limit=rng.randint(3, 12) if rng.random() < 0.12 else None,
             weight=rng.choice([None, None, 0, 1, 3]),
         )
         for i, name in enumerate(names)
@@ -127,9 +128,11 @@ def random_state(seed: int, nodes: int) -> State:
     gpus = rng.choice([1, 1, 2, 4])
     spots: list[Spot] = []
     paths: list[tuple[str, ...]] = [()]
+    fans = []
     for i, name in enumerate(names):
         fan = rng.randint(2, 3) if i < len(names) - 1 else max(2, nodes // (6 * max(1, len(paths))))
         paths = [(*path, f"{name[0]}{k}") for path in paths for k in range(fan)]
+        fans.append(len(paths))
     for path in paths:
         busy = rng.choice([0.0, 0.2, 0.5, 0.8])
         for _ in range(-(-nodes // len(paths)) + rng.randint(-1, 1)):
@@ -148,9 +151,9 @@ def random_state(seed: int, nodes: int) -> State:
     spots = spots[:nodes]
     rng.shuffle(spots)
     places = [*names, "node"]
-    room = sum(s.has[cluster.GPU] - s.used.get(cluster.GPU, 0) for s in spots)
     each = rng.randint(1, gpus)
-    main = Role("main", rng.randint(1, max(1, min(24, room // each + rng.choice([0, 0, 1])))), {})
+    room = sum((s.has[cluster.GPU] - s.used.get(cluster.GPU, 0)) // each for s in spots if not s.cordoned)
+    main = Role("main", rng.randint(1, max(1, min(24, room * 3 // 4 + rng.choice([0, 0, 0, room])))), {})
     main.asks = {cluster.GPU: each, "cpu": rng.choice([500, 1000]), "pods": 1}
     roles = [main]
     if rng.random() < 0.9:
@@ -161,47 +164,57 @@ def random_state(seed: int, nodes: int) -> State:
         roles.append(Role("launcher", rng.randint(1, 2), {"cpu": rng.choice([500, 1500]), "pods": 1}))
     rng.shuffle(roles)
     for role in roles:
-        _dress(rng, role, places, large=role is main)
+        # Of launchers, which ask for no accelerator, two fit on a node or more.
+        on_node = gpus // role.asks[cluster.GPU] if cluster.GPU in role.asks else 2
+        holds = [on_node * (nodes // fan) * 2 // 3 for fan in fans] + [on_node]
+        _dress(rng, role, places, holds, large=role is main)
     state = State(levels, rng.choice([0, 0, 0, 1]), spots, roles)
     if rng.random() < 0.3:
-        state.required = rng.choice(places[:2])
+        state.required = rng.choice(places[:1] if rng.random() < 0.8 else places[:2])
     if rng.random() < 0.3:
         state.preferred = rng.choice(places)
     return state
 
 
-def _dress(rng: random.Random, role: Role, places: list[str], large: bool) -> None:
-    """Give a role constraints."""
+def _dress(rng: random.Random, role: Role, places: list[str], holds: list[int], large: bool) -> None:
+    """Give a role constraints, most of which a domain of the level (that holds about so many pods) can meet."""
+
+    def fits(pods: int) -> list[int]:
+        found = [i for i, most in enumerate(holds) if most >= pods]
+        return found if found and rng.random() < 0.9 else list(range(len(places)))
+
     if rng.random() < 0.15:
         role.kind = "big"
     if rng.random() < (0.15 if large else 0.3):
-        role.required = rng.choice(places if rng.random() < 0.3 else places[:2])
+        role.required = places[rng.choice(fits(role.count))]
     if rng.random() < 0.2:
         role.preferred = rng.choice(places)
     kind = rng.choice(["none", "equal", "nested", "uneven", "uneven-nested"] if large else ["none", "none", "equal"])
-    where = sorted(rng.sample(range(len(places)), 2))
     if kind == "equal":
-        role.sizes = [_equal(rng.choice(places), role.count, rng.randint(1, max(1, min(8, role.count))))]
+        size = rng.randint(1, max(1, min(8, role.count)))
+        role.sizes = [_equal(places[rng.choice(fits(size))], role.count, size)]
     elif kind == "nested":
         inner = rng.randint(1, 4)
-        role.sizes = [
-            _equal(places[where[1]], role.count, inner),
-            _equal(places[where[0]], role.count, inner * rng.randint(1, 3)),
-        ]
+        outer = inner * rng.randint(1, 3)
+        broad = rng.choice(fits(min(outer, role.count)))
+        narrow = max(broad, rng.choice(fits(inner)))
+        role.sizes = [_equal(places[narrow], role.count, inner), _equal(places[broad], role.count, outer)]
     elif kind.startswith("uneven"):
         role.count = min(role.count, 10)
         left, sizes = role.count, []
         while left:
             sizes.append(min(left, rng.choice([1, 2, 3, 5])))
             left -= sizes[-1]
-        role.sizes = [(places[where[1]], sizes, None)]
+        narrow = rng.choice(fits(max(sizes)))
+        role.sizes = [(places[narrow], sizes, None)]
         if kind == "uneven-nested":
-            outer, rest = [], list(sizes)
+            outer_sizes, rest = [], list(sizes)
             while rest:
                 n = rng.randint(1, 3)
-                outer.append(sum(rest[:n]))
+                outer_sizes.append(sum(rest[:n]))
                 rest = rest[n:]
-            role.sizes.append((places[where[0]], outer, None))
+            broad = min(narrow, rng.choice(fits(max(outer_sizes))))
+            role.sizes.append((places[broad], outer_sizes, None))
 
 
 def _equal(level: str, count: int, size: int) -> tuple[str, list[int], int]:
@@ -474,3 +487,13 @@ def check(state: State, nodes: tuple[tuple[str, ...], ...]) -> tuple[int, ...]:
         *(len(touched[d] - busy[d]) for d in range(1, last + 2)),
         left,
     )
+
+
+def rank_rule(state: State, nodes: tuple[tuple[str, ...], ...]) -> str:
+    """The rule on ranks that a placement breaks, with the role's name; empty if none."""
+    paths = {s.name: s.path for s in state.spots}
+    for role, mine in zip(state.roles, nodes, strict=True):
+        why = rank_rules.broken(paths, mine, [(depth_of(state, level), sizes) for level, sizes, _ in role.sizes])
+        if why:
+            return f"{role.name}: {why}"
+    return ""

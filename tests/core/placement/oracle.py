@@ -10,11 +10,11 @@ import random
 from dataclasses import dataclass, field, replace
 
 from ortools.sat.python import cp_model
+from tests.core.placement import rank_rules
 from tests.support import cluster
 
 from muster.core.inventory import Inventory
 from muster.core.model import Level, Shape
-from muster.core.topology import natural
 
 LEVELS = ("spine", "leaf", "nvlink", "half")
 
@@ -165,36 +165,10 @@ def _equal(level: str, count: int, size: int) -> tuple[str, list[int], int]:
     return level, [size] * whole + ([rest] if rest else []), size
 
 
-def ranks_hold(state: State, nodes: tuple[str, ...]) -> bool:
-    """The rules of placement.md on ranks, for equal segments or none, read from the list alone: consecutive in every
-    domain; siblings by pods, most first, then by name; the one with the shorter last segment last, down to its
-    level."""
-    spots = {s.name: s for s in state.spots}
-    last = len(state.levels) + 1
-    short = [
-        (depth_of(state, level), domain(state, spots[nodes[-1]], depth_of(state, level)))
-        for level, sizes, size in state.segments
-        if size is not None and sizes[-1] < size and len(sizes) > 1
-    ]
-
-    def ordered(ranks: list[str], depth: int) -> bool:
-        if depth > last:
-            return True
-        blocks = [
-            (key, list(block)) for key, block in itertools.groupby(ranks, lambda n: domain(state, spots[n], depth))
-        ]
-        if len({key for key, _ in blocks}) < len(blocks):
-            return False
-        signs = []
-        for key, block in blocks:
-            # The domains above, at and around the shorter segment: those in which its last rank lies.
-            odd = any(depth <= d and any(domain(state, spots[n], d) == at for n in block) for d, at in short)
-            value = key[-1] if key[0] != "node" else None
-            name = (0, natural(value)) if value is not None else (1, natural(block[0]))
-            signs.append((odd, -len(block), name))
-        return signs == sorted(signs) and all(ordered(block, depth + 1) for _, block in blocks)
-
-    return ordered(list(nodes), 1)
+def rank_rule(state: State, nodes: tuple[str, ...]) -> str:
+    """The rule on ranks that a placement breaks; empty if none."""
+    paths = {s.name: s.path for s in state.spots}
+    return rank_rules.broken(paths, nodes, [(depth_of(state, level), sizes) for level, sizes, _ in state.segments])
 
 
 def domain(state: State, spot: Spot, depth: int) -> tuple[str | None, ...]:

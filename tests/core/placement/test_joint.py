@@ -13,10 +13,10 @@ from muster.core.placement import Solver
 KEPT = Solver()
 
 
-@pytest.mark.parametrize("block", range(10))
+@pytest.mark.parametrize("block", range(6))
 def test_several_roles_are_placed_as_well_as_the_oracle_proves_possible(block: int) -> None:
-    for seed in range(block * 10, block * 10 + 10):
-        compare(seed, 16 + seed % 3 * 6)
+    for seed in range(block * 6, block * 6 + 6):
+        compare(seed, 14 + seed % 3 * 3)
 
 
 def compare(seed: int, nodes: int, budget: int = 0) -> str:
@@ -33,6 +33,8 @@ def compare(seed: int, nodes: int, budget: int = 0) -> str:
         assert answer.bound <= want <= got, seed
         assert answer.proven == (answer.bound == got), seed
         assert answer.proven or budget, seed
+        if answer.proven:
+            assert joint.rank_rule(state, answer.nodes) == "", seed
         assert Solver().place(state.inventory(), state.shape(), **more) == answer, seed
         random.Random(seed).shuffle(state.spots)
         assert Solver().place(state.inventory(), state.shape(), **more) == answer, seed
@@ -58,5 +60,5 @@ def compare(seed: int, nodes: int, budget: int = 0) -> str:
 
 @pytest.mark.parametrize("budget", [1, 4, 16])
 def test_a_search_that_ends_early_never_claims_too_much(budget: int) -> None:
-    for seed in range(200, 230):
-        compare(seed, 18, budget)
+    for seed in range(200, 208):
+        compare(seed, 16, budget)

@@ -19,8 +19,9 @@ def command(
     """Play a story of a minute on a cluster of 4,608 GPUs that is this machine alone.
 
     An API server, a scheduler and kubelets in one process, the operator in another, and nothing that outlives this one.
-    Whatever is told is read from the API, and in the end a checker that shares no code with the operator judges its
-    history: exit code 0 means that the story came to its end and nothing unsafe was seen.
+    Whatever is told is read from the API, beside it the racks that a greedy scheduler would have used for the same
+    gangs, and in the end a checker that shares no code with the operator judges its history: exit code 0 means that the
+    story came to its end and nothing unsafe was seen.
 
     Example: muster demo --keep
     """

@@ -7,7 +7,8 @@ for several roles likewise within a budget counted in steps, else the best found
 to the inventory: what-ifs run on forks. Nodes are looked at only through `tree` (domains as runs of nodes), `view`
 (slots and causes, kept) and `field`; `search` adds up curves of least keys and refreshes them along marked paths
 (`sums` by content, `packing` the key), `answer` and `ranks` number the pods, `judge`, `largest` and `apart` say why
-not; `several` asks `exact`, and `sequence` (role after role) where that ends; `kept` bounds what is kept, oldest out.
+not; `several` asks `exact`, and `sequence` (role after role) and `relax` (bounds) where that ends; `kept` bounds what
+is kept, oldest out.
 """
 
 from muster.core.placement.solver import BUDGET, Solver

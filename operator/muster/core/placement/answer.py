@@ -12,7 +12,7 @@ from muster.core.placement.curves import State
 from muster.core.placement.gang import RoleGang
 from muster.core.placement.layout import layout
 from muster.core.placement.search import Search
-from muster.core.placement.sums import collapsed, halves
+from muster.core.placement.sums import Sum, collapsed
 
 Pods = list[tuple[int, int]]
 """(position, pods on it), in rank order."""
@@ -56,37 +56,47 @@ class _Descent:
         if depth == search.bottom:
             return self._nodes(domain, state)
         first = int(search.tree.children[depth][domain])
-        last = int(search.tree.children[depth][domain + 1])
         pieces: list[_Piece] = []
-        heap, shape = search.heaps[depth][domain], layout(last - first)
+        heap = search.heaps[depth][domain]
+        shape = layout((len(heap) + 1) // 2)
+        lefts, rights = shape.left, shape.right
         pending = [(0, state)]
         while pending:
             at, here = pending.pop()
-            if not any(here):
-                continue
-            one, two = shape.left[at], shape.right[at]
+            one = lefts[at]
             if not one:
-                pieces.append(self._child(depth + 1, first + shape.leaves.index(at), here))
-            elif heap[at] is heap[one]:
+                pieces.append(self._child(depth + 1, first + shape.child[at], here))
+                continue
+            two, part = rights[at], heap[at]
+            if part is heap[one]:
                 pending.append((one, here))
-            elif heap[at] is heap[two]:
+            elif part is heap[two]:
                 pending.append((two, here))
             else:
-                mine, others = halves(heap[one], heap[two], here)
-                pending += [(one, mine), (two, others)]
-        pieces.sort()
+                assert isinstance(part, Sum)
+                mine, others = part.halves(here)
+                if any(mine):
+                    pending.append((one, mine))
+                if any(others):
+                    pending.append((two, others))
         if len(pieces) == 1:
-            return self._piece(depth, pieces, pieces[0][3])
-        pods: Pods = []
+            odd, less, start, pods = pieces[0]
+            return odd or (bool(self.tails) and self._odd(depth, -less)), less, start, pods
+        pieces.sort()
+        pods = []
         for piece in pieces:
             pods += piece[3]
         return self._piece(depth, pieces, pods)
+
+    def _odd(self, depth: int, pods: int) -> bool:
+        """Whether so many pods in a domain hold a shorter segment of this depth."""
+        return any(d == depth and pods % size for d, size in self.tails)
 
     def _piece(self, depth: int, pieces: list[_Piece], pods: Pods) -> _Piece:
         total = -sum([piece[1] for piece in pieces])
         odd = False
         if self.tails:
-            odd = any(piece[0] for piece in pieces) or any(d == depth and total % size for d, size in self.tails)
+            odd = any(piece[0] for piece in pieces) or self._odd(depth, total)
         return odd, -total, min([piece[2] for piece in pieces]), pods
 
     def _child(self, depth: int, domain: int, state: State) -> _Piece:
@@ -122,21 +132,21 @@ class _Descent:
         """The nodes of a domain at the bottom; of equal ones the first in natural order take most."""
         search = self.search
         depth = search.tree.depths
-        members = search.members(domain)
-        shares = search.shared(domain, state)
+        members, groups = search.members(domain)
+        shares = search.shared(groups, state)
         if self.plain and len(shares) == 1 and shares[0][1][0] == shares[0][1][-1]:
             # As in clusters whose nodes are given whole: alike, and in natural order already.
             ((code, states),) = shares
             mine, each = members[code][: len(states)], states[0][0]
             self.out.touched[depth] += len(mine)
             total = each * len(mine)
-            odd = any(d == search.bottom and total % size for d, size in self.tails)
+            odd = bool(self.tails) and self._odd(search.bottom, total)
             return odd, -total, mine[0], [(at, each) for at in mine]
         nodes: list[tuple[bool, int, int]] = []
         for code, states in shares:
             for at, held in zip(members[code], states, strict=False):
                 pods = self._inside(depth, at, held)[0]
-                nodes.append((any(d == depth and pods % size for d, size in self.tails), -pods, at))
+                nodes.append((bool(self.tails) and self._odd(depth, pods), -pods, at))
         nodes.sort()
         self.out.touched[depth] += len(nodes)
         pods_on = [(at, -less) for _, less, at in nodes]

@@ -21,7 +21,6 @@ Key = tuple[int, ...]
 
 INFINITE = (1 << 62) - 1
 """Two of it still fit a signed word."""
-WORD_BITS = 61
 _CHUNK = 1 << 16
 """Sums made at once: as many as stay in the second cache."""
 _FEW = 24
@@ -134,6 +133,8 @@ def _line(a: Ints, b: Ints, cap: int) -> Ints:
         return _stepwise(a[0], b[0], steps, cap)
     width = min(b.shape[1], cap + 1)
     length = min(a.shape[1] + b.shape[1] - 1, cap + 1)
+    if words == 1:
+        return _single(a[0], b[0, :width], length)
     out = np.empty((words, length), np.int64)
     padded, reverse = [], []
     for word in range(words):
@@ -162,6 +163,29 @@ def _line(a: Ints, b: Ints, cap: int) -> Ints:
                 tied = same if tied is None else tied & same
     _clip(out)
     return out
+
+
+def _single(a: Ints, b: Ints, length: int) -> Ints:
+    """The first entries of the sum of two plain curves of one word."""
+    width = len(b)
+    n = min(len(a), length)
+    padded = np.empty(length + width - 1, np.int64)
+    padded[: width - 1] = INFINITE
+    padded[width - 1 : width - 1 + n] = a[:n]
+    padded[width - 1 + n :] = INFINITE
+    reverse = b[::-1].copy()
+    out = np.empty((1, length), np.int64)
+    rows = min(length, max(1, _CHUNK // width))
+    made = np.empty(rows * width, np.int64)
+    for start in range(0, length, rows):
+        stop = min(length, start + rows)
+        skip = max(0, width - stop)
+        shape = (stop - start, width - skip)
+        total = made[: shape[0] * shape[1]].reshape(shape)
+        window: Ints = np.ndarray(shape, np.int64, padded, (start + skip) * 8, (8, 8))
+        np.add(window, reverse[skip:], out=total)
+        np.minimum.reduce(total, axis=1, out=out[0, start:stop])
+    return np.minimum(out, INFINITE, out=out)
 
 
 def _steps(b: Ints, cap: int) -> Ints | None:

@@ -101,7 +101,7 @@ def read(shape: Shape, levels: Levels) -> Gang | Verdict:
             sizes = _sizes(segment, role.count)
             if isinstance(sizes, str):
                 return verdicts.invalid(f"{at}.segments[{i}]", sizes)
-            entries.append((where, -max(sizes), segment, sizes))
+            entries.append((where, len(sizes), segment, sizes))
         entries.sort(key=lambda e: (e[0], e[1]))
         for (_, _, outer, a), (_, _, inner, b) in pairwise(entries):
             if not set(accumulate(a)) <= set(accumulate(b)):

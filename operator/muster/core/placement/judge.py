@@ -41,12 +41,8 @@ def _by_level(tree: Tree, role: RoleGang, seen: View) -> verdicts.Counts:
     closed form."""
     if not role.equal or standing_on(seen).limits:
         return ()
-    out = []
-    for depth in range(1, tree.depths):
-        # Inside what all pods must share every part of it is as good as the whole.
-        whole, rest = largest.by_domain(seen, role, max(depth, role.required))
-        out.append((tree.level(depth), min(role.count, int((whole + rest).max(initial=0)))))
-    return tuple(out)
+    names = [level.name for level in tree.levels.levels]
+    return tuple((name, min(role.count, most)) for name, most in zip(names, largest.by_level(seen, role), strict=True))
 
 
 def unsatisfiable(solver: Solver, empty: Inventory, gang: Gang, role: RoleGang) -> Verdict:

@@ -89,8 +89,10 @@ class Standing:
         single = view.most <= 1
         whole = single and not view.mixed
         count = structure[1]
-        # Rounded up to what takes the same room, so that bounds which have grown a little lead to the same search.
-        leftover = (1 << min(view.capacity, count * view.widest).bit_length()) - 1
+        # Rounded up, so that bounds which have grown a little mostly lead to the same search.
+        leftover = min(view.capacity, count * view.widest)
+        step = 1 << max(leftover.bit_length() - 4, 0)
+        leftover = -(-leftover // step) * step
         bounds = Bounds(count, structure[2], goal.preferred, single, whole, leftover)
         key = (structure, goal, bounds, tuple(sorted(where.limits.items())))
         found = self._searches.get(key)

@@ -49,6 +49,34 @@ def by_domain(seen: Seen, role: RoleGang, depth: int) -> tuple[Ints, Ints]:
     return _gathered(tree, whole, rest, at, depth)
 
 
+def by_level(seen: Seen, role: RoleGang) -> list[int]:
+    """For each named level, broadest first, the largest gang of this kind that one domain holds, as `by_domain` counts;
+    of levels broader than what all pods must share no more than one domain of that holds."""
+    tree, top = seen.tree, max(role.required, 1)
+    sizes = {depth: pieces[0] for depth, pieces in role.segments}
+    inner = max(sizes, default=0)
+    depth = max(tree.depths - 1, top)
+    whole, rest = by_domain(seen, role, depth)
+    found = [int((whole + rest).max(initial=0))]
+    while depth > top:
+        depth -= 1
+        if inner <= depth:
+            # Nothing but slots inside, whose sums are known.
+            whole = seen.free[depth]
+            found.append(int(whole.max(initial=0)))
+            continue
+        if depth + 1 == inner:
+            rest = np.zeros_like(whole)
+        if depth + 1 in sizes:
+            inside = whole + rest
+            whole = inside // sizes[depth + 1] * sizes[depth + 1]
+            rest = inside - whole
+        whole, rest = _gathered(tree, whole, rest, depth + 1, depth)
+        found.append(int((whole + rest).max(initial=0)))
+    found += found[-1:] * (top - 1)
+    return found[::-1][: tree.depths - 1]
+
+
 def fewest(seen: Seen, role: RoleGang, depth: int) -> int | None:
     """The fewest domains of `depth` that a role of equal segments must touch, 0 if it does not fit; None where that has
     no closed form: segments of two levels or broader than `depth`, or a domain that all pods must share.

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Node 0 is the root. `left`, `right` and `parent` by node; `leaves`: the node of each child; `inner`: the nodes
+    """Node 0 is the root. `left`, `right` and `parent` by node; `leaves`: the node of each child, `child`
+    the opposite (-1 for the others); `inner`: the nodes
     that have two below them, each after those below it."""
 
     size: int
@@ -16,6 +17,7 @@ class Layout:
     right: tuple[int, ...]
     parent: tuple[int, ...]
     leaves: tuple[int, ...]
+    child: tuple[int, ...]
     inner: tuple[int, ...]
 
 
@@ -41,4 +43,7 @@ def layout(children: int) -> Layout:
 
     grow(children, 0)
     inner = tuple(at for at in range(len(left) - 1, -1, -1) if left[at])
-    return Layout(len(left), tuple(left), tuple(right), tuple(parent), tuple(leaves), inner)
+    child = [-1] * len(left)
+    for i, at in enumerate(leaves):
+        child[at] = i
+    return Layout(len(left), tuple(left), tuple(right), tuple(parent), tuple(leaves), tuple(child), inner)

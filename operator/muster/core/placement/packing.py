@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from muster.core.placement.curves import WORD_BITS, Key
+from muster.core.placement.curves import INFINITE, Key
 from muster.core.placement.tree import Tree
 
 
@@ -20,12 +20,13 @@ class Packing:
     last: int
     """The depth whose touched domains count leftover."""
     places: tuple[tuple[int, int, int], ...] = ()
-    """Per entry of the vector (word, shift, mask); mask 0 for entries that are left out because they cannot differ."""
+    """Per entry of the vector (word, unit, most): one of it is that many units of the word, and at most so many there
+    are; 0 for entries that are left out because they cannot differ."""
 
     def entries(self, key: Key) -> list[int]:
         """The vector of a key: preferred, cost, nodes, intact domains per depth, slots of the touched domains. Entries
         that are left out are 0."""
-        return [key[word] >> shift & mask for word, shift, mask in self.places]
+        return [key[word] // unit % (most + 1) for word, unit, most in self.places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +55,22 @@ def packing(tree: Tree, bounds: Bounds) -> Packing:
     sizes += most[1:depths]
     sizes.append(0 if bounds.whole else most[depths])
     sizes.append(bounds.leftover)
-    word, used = 0, 0
-    ends: list[tuple[int, int]] = []
+    # Digits of mixed radix: several bits shorter than a field of bits an entry, which often spares a word.
+    filled = [1]
+    digits: list[tuple[int, int]] = []
     for size in sizes:
-        bits = size.bit_length()
-        if used + bits > WORD_BITS:
-            word, used = word + 1, 0
-        used += bits
-        ends.append((word, used))
-    words = word + 1
-    filled = [max(u for w, u in ends if w == i) for i in range(words)]
-    places = tuple((w, filled[w] - u, (1 << s.bit_length()) - 1) for s, (w, u) in zip(sizes, ends, strict=True))
+        if filled[-1] > 1 and filled[-1] * (size + 1) >= INFINITE:
+            filled.append(1)
+        filled[-1] *= size + 1
+        digits.append((len(filled) - 1, filled[-1]))
+    words = len(filled)
+    places = tuple((word, filled[word] // upto, size) for size, (word, upto) in zip(sizes, digits, strict=True))
 
     def key(amounts: list[int]) -> Key:
         out = [0] * words
-        for amount, (w, shift, mask) in zip(amounts, places, strict=True):
-            if mask:
-                out[w] += amount << shift
+        for amount, (word, unit, size) in zip(amounts, places, strict=True):
+            if size:
+                out[word] += amount * unit
         return tuple(out)
 
     nothing = key([0] * len(sizes))

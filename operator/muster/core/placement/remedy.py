@@ -15,7 +15,7 @@ from muster.core.inventory import Inventory
 from muster.core.model import Reason, Remedy, Shape, Verdict
 from muster.core.placement import remedy_actions, remedy_relax
 from muster.core.placement.gang import Gang, RoleGang
-from muster.core.placement.remedy_search import Freed, Stock, fewest
+from muster.core.placement.remedy_search import IN_USE, Stock, fewest
 from muster.core.placement.tasks import tractable
 from muster.core.placement.tree import Ints, Tree
 
@@ -43,44 +43,51 @@ def smallest(solver: Solver, inventory: Inventory, shape: Shape, verdict: Verdic
     if not isinstance(largest, int):
         largest = solver.longest(inventory, role, view)
     relax = remedy_relax.relaxations(solver, inventory, shape, gang)
-    found, proven = _freed(solver, inventory, role, now, busy)
-    if found is None:
-        return Remedy(largest=largest, relax=relax, proven=proven)
-    tree = solver.tree(inventory)
-    nodes, actions = remedy_actions.told(tree, inventory, role, found)
-    level, domain = remedy_actions.around(tree, inventory, nodes)
-    return Remedy(len(nodes), nodes, level, domain, actions, proven, largest, 0, relax)
-
-
-def _freed(
-    solver: Solver, inventory: Inventory, role: RoleGang, now: Ints, busy: np.ndarray
-) -> tuple[Freed | None, bool]:
     tree = solver.tree(inventory)
     then = np.maximum(now, solver.view(solver.emptied(inventory), role).slots)
     stock = Stock(now, then, _weights(tree, inventory, busy), busy)
     found, proven = fewest(tree, stock, role)
-    if found is not None and any(_room(tree, inventory, role, at) < n for at, n in found.pods.items() if n > now[at]):
+    change = None if found is None else remedy_actions.chosen(tree, inventory, found)
+    if change is not None and not _roomy(tree, role, change):
         # DaemonSets take room on some node: seldom, so it is not looked for before.
-        then = then.copy()
-        for at in np.flatnonzero(then > now).tolist():
-            then[at] = max(now[at], min(then[at], _room(tree, inventory, role, at)))
-        stock = Stock(now, then, stock.weight, busy)
+        stock = Stock(now, _beside_daemons(tree, inventory, role, stock), stock.weight, busy)
         found, proven = fewest(tree, stock, role)
-    return found, proven
+        change = None if found is None else remedy_actions.chosen(tree, inventory, found)
+    if change is None:
+        return Remedy(largest=largest, relax=relax, proven=proven)
+    nodes, actions = remedy_actions.told(tree, inventory, role, change)
+    level, domain = remedy_actions.around(tree, inventory, nodes)
+    return Remedy(len(nodes), nodes, level, domain, actions, proven, largest, 0, relax)
+
+
+def _roomy(tree: Tree, role: RoleGang, change: remedy_actions.Chosen) -> bool:
+    """Whether the nodes have room for their pods beside what DaemonSets hold there."""
+    for at, pods in change.pods.items():
+        held = [h.amounts for h in change.holders[tree.names[at]] if h.daemon]
+        if held and remedy_actions.slots_beside(change.nodes[at], role.shape.requests, held) < pods:
+            return False
+    return True
+
+
+def _beside_daemons(tree: Tree, inventory: Inventory, role: RoleGang, stock: Stock) -> Ints:
+    """Slots when the nodes are free of all but the pods of DaemonSets."""
+    then = stock.then.copy()
+    places = np.flatnonzero(then > stock.now).tolist()
+    holders = inventory.holders([tree.names[at] for at in places])
+    for at in places:
+        node = inventory.node(tree.names[at])
+        assert node is not None
+        held = [h.amounts for h in holders[node.name] if h.daemon]
+        if held:
+            room = remedy_actions.slots_beside(node, role.shape.requests, held)
+            then[at] = max(stock.now[at], min(then[at], room))
+    return then
 
 
 def _weights(tree: Tree, inventory: Inventory, busy: np.ndarray) -> Ints:
     """Which of equally many nodes one would free: cordoned ones first, then unhealthy ones, then those in use."""
     sick = (inventory.causes(tree.rows) > 1).astype(np.int64)
-    return np.where(busy, 2, sick)
-
-
-def _room(tree: Tree, inventory: Inventory, role: RoleGang, at: int) -> int:
-    """Slots of one node on which only DaemonSets hold something."""
-    name = tree.names[at]
-    held = [h.amounts for h in inventory.holders([name])[name] if h.daemon]
-    node = inventory.node(name)
-    return 0 if node is None else remedy_actions.slots_beside(node, role.shape.requests, held)
+    return np.where(busy, IN_USE, sick)
 
 
 def _never(solver: Solver, inventory: Inventory, shape: Shape, gang: Gang, verdict: Verdict) -> Remedy:

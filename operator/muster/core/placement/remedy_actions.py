@@ -7,7 +7,7 @@ whatever may stay beside the gang's pods stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +16,14 @@ from muster.core.eligibility import HARD, tolerated
 from muster.core.inventory import HEALTH_TAINTS, HOST_PORT, UNBOUNDED, Amounts, Holder, Inventory
 from muster.core.model import Action, ActionKind, Filter, Node, Resources
 from muster.core.placement.gang import RoleGang
-from muster.core.placement.remedy_search import Freed
-from muster.core.placement.tree import Tree
+from muster.core.placement.remedy_search import IN_USE, Freed
+from muster.core.placement.tree import Ints, Tree
 
 UNSCHEDULABLE = HEALTH_TAINTS + "unschedulable"
 """The taint that Kubernetes puts on a cordoned node."""
-_KINDS = (ActionKind.UNCORDON, ActionKind.HEAL, ActionKind.END, ActionKind.FREE)
-_Class = tuple[int, int, int, int, int]
-"""Of nodes that may stand in for each other: domain, slots now and when free, weight, pods that they get."""
+_KINDS = (ActionKind.UNCORDON, ActionKind.HEAL, ActionKind.FREE)
+_Class = tuple[int, int, int, int]
+"""Of nodes in use that may stand in for each other: domain, slots now and when free, pods that they get."""
 
 
 def slots_beside(node: Node, requests: Resources, held: Iterable[Amounts]) -> int:
@@ -36,30 +36,49 @@ def slots_beside(node: Node, requests: Resources, held: Iterable[Amounts]) -> in
     return min((left // amount for left, amount in asked), default=UNBOUNDED)
 
 
-def told(tree: Tree, inventory: Inventory, role: RoleGang, found: Freed) -> tuple[tuple[str, ...], tuple[Action, ...]]:
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The nodes to free by position: the pods that each is to take, and its record; who holds them, by name."""
+
+    pods: dict[int, int]
+    nodes: dict[int, Node]
+    holders: dict[str, list[Holder]]
+
+
+def chosen(tree: Tree, inventory: Inventory, found: Freed) -> Chosen:
+    """Which nodes are freed for a placement, of those that may stand in for each other."""
+    pods = dict(sorted(_regrouped(tree, inventory, found).items()))
+    nodes: dict[int, Node] = {}
+    for at in pods:
+        node = inventory.node(tree.names[at])
+        assert node is not None
+        nodes[at] = node
+    return Chosen(pods, nodes, inventory.holders([node.name for node in nodes.values()]))
+
+
+def told(
+    tree: Tree, inventory: Inventory, role: RoleGang, change: Chosen
+) -> tuple[tuple[str, ...], tuple[Action, ...]]:
     """The nodes to free, in natural order, and what to do: uncordon, heal, end jobs (those of most nodes first), end
     other pods."""
-    pods = _regrouped(tree, inventory, found)
-    places = sorted(pods)
-    names = tuple(tree.names[at] for at in places)
-    holders = inventory.holders(names)
     ended: dict[str, list[str]] = {}
-    single: list[Action] = []
-    for at, name in zip(places, names, strict=True):
-        node = inventory.node(name)
-        assert node is not None
-        where = around(tree, inventory, (name,))
-        single += [Action(kind, name, *where, (name,)) for kind in _ailments(node, role.shape.filter)]
-        for holder in _in_the_way(node, role.shape.requests, pods[at], holders[name], ended):
+    single: list[tuple[ActionKind, str, int]] = []
+    for at, node in change.nodes.items():
+        single += [(kind, node.name, 0) for kind in _ailments(node, role.shape.filter)]
+        for holder in _in_the_way(node, role.shape.requests, change.pods[at], change.holders[node.name], ended):
             if holder.owner is not None:
-                ended.setdefault(holder.owner, []).append(name)
+                ended.setdefault(holder.owner, []).append(node.name)
             else:
-                single.append(Action(ActionKind.FREE, name, *where, (name,), holder.pods))
-    jobs = [
-        Action(ActionKind.END, owner, *around(tree, inventory, nodes), tuple(nodes))
-        for owner, nodes in sorted(ended.items(), key=lambda item: (-len(item[1]), tree.position[item[1][0]], item[0]))
+                single.append((ActionKind.FREE, node.name, holder.pods))
+    actions = [
+        Action(kind, name, *around(tree, inventory, (name,)), (name,), pods)
+        for kind, name, pods in sorted(single, key=lambda one: _KINDS.index(one[0]))
     ]
-    return names, tuple(sorted([*single, *jobs], key=lambda action: _KINDS.index(action.kind)))
+    jobs = sorted(ended.items(), key=lambda item: (-len(item[1]), tree.position[item[1][0]], item[0]))
+    ends = [Action(ActionKind.END, owner, *around(tree, inventory, nodes), tuple(nodes)) for owner, nodes in jobs]
+    before = [action for action in actions if action.kind is not ActionKind.FREE]
+    names = tuple(node.name for node in change.nodes.values())
+    return names, (*before, *ends, *actions[len(before) :])
 
 
 def around(tree: Tree, inventory: Inventory, names: Sequence[str]) -> tuple[str, str]:
@@ -102,68 +121,64 @@ def _in_the_way(
     return out
 
 
-@dataclass(slots=True)
-class _Group:
-    """The nodes that the same jobs hold, by class."""
-
-    size: int
-    first: int
-    nodes: dict[_Class, list[int]]
-
-
 def _regrouped(tree: Tree, inventory: Inventory, found: Freed) -> dict[int, int]:
     """Pods by position of the nodes to free, after those that are alike were exchanged."""
     stock = found.stock
-    freed = {at: n for at, n in found.pods.items() if n > stock.now[at]}
-    need: dict[_Class, int] = {}
-    members: dict[_Class, list[int]] = {}
     out: dict[int, int] = {}
-    for at, n in freed.items():
-        if stock.weight[at] < 2:
-            out[at] = n
-            continue
-        domain = int(tree.domain[found.depth][at])
-        key = (domain, int(stock.now[at]), int(stock.then[at]), 2, n)
-        need[key] = need.get(key, 0) + 1
-        members.setdefault(key, []).append(at)
-    candidates: dict[int, _Class] = {}
-    for key in sorted(need, key=lambda k: (-k[4], k)):
-        domain, now, then, weight, _ = key
-        first, last = int(tree.start[found.depth][domain]), int(tree.start[found.depth][domain + 1])
-        part = slice(first, last)
-        alike = (stock.now[part] == now) & (stock.then[part] == then) & (stock.weight[part] == weight)
-        for at in (first + np.flatnonzero(alike)).tolist():
-            # A node that holds pods of the placement as it is, or of another class, is not to be had.
-            if at not in found.pods or at in members[key]:
-                candidates.setdefault(at, key)
-    for group in _in_turn(tree, inventory, candidates, dict(need)):
-        for key, places in group.nodes.items():
-            for at in places[: need[key]]:
-                out[at] = key[4]
-            need[key] -= min(need[key], len(places))
+    classes: dict[_Class, list[int]] = {}
+    for at, pods in found.pods.items():
+        if pods > stock.now[at]:
+            if stock.weight[at] < IN_USE:
+                out[at] = pods
+            else:
+                domain = int(tree.domain[found.depth][at])
+                classes.setdefault((domain, int(stock.now[at]), int(stock.then[at]), pods), []).append(at)
+    if not classes:
+        return out
+    taken = np.zeros(tree.count, bool)
+    taken[list(found.pods)] = True
+    kind = np.full(tree.count, -1, np.int64)
+    wanted = sorted(classes, key=lambda key: (-key[3], key))
+    for number, key in enumerate(wanted):
+        part = slice(*tree.start[found.depth][key[0] : key[0] + 2].tolist())
+        alike = (stock.now[part] == key[1]) & (stock.then[part] == key[2]) & (stock.weight[part] == IN_USE)
+        # What holds pods of the placement as it is, or is of another kind, is not to be had.
+        kind[part][alike & ~taken[part] & (kind[part] < 0)] = number
+        kind[classes[key]] = number
+    need = np.array([len(classes[key]) for key in wanted], np.int64)
+    for at in _by_jobs(tree, inventory, kind, need):
+        out[at] = wanted[int(kind[at])][3]
     return out
 
 
-def _in_turn(
-    tree: Tree, inventory: Inventory, candidates: dict[int, _Class], need: dict[_Class, int]
-) -> Iterable[_Group]:
-    """The groups in the order in which they are taken, as far as they are needed."""
-    owners: dict[int, list[str]] = {}
-    sizes: dict[str, int] = {}
-    names = {tree.names[at]: at for at in candidates}
-    for owner, nodes in inventory.claims():
-        sizes[owner] = len(nodes)
-        for name in names.keys() & nodes:
-            owners.setdefault(names[name], []).append(owner)
-    groups: dict[tuple[str, ...] | int, _Group] = {}
-    for at in sorted(candidates):
-        mine = tuple(sorted(owners.get(at, ())))
-        group = groups.setdefault(mine or at, _Group(sum(sizes[owner] for owner in mine), at, {}))
-        group.nodes.setdefault(candidates[at], []).append(at)
-    left = list(groups.values())
-    while any(need.values()):
-        best = min(left, key=lambda g: (-sum(min(need[k], len(v)) for k, v in g.nodes.items()), g.size, g.first))
-        left.remove(best)
-        for key, places in best.nodes.items():
-            need[key] -= min(need[key], len(places))
-        yield best
+def _by_jobs(tree: Tree, inventory: Inventory, kind: Ints, need: Ints) -> Iterator[int]:
+    """So many positions of each kind: those of the job that holds most of what is needed first, and so on; of equal
+    jobs the smallest, then the first in natural order. What no job holds alone comes last."""
+    holder = np.full(tree.count, -1, np.int64)
+    sizes: list[int] = []
+    for _, nodes in inventory.claims():
+        places = [tree.position[name] for name in nodes if name in tree.position]
+        holder[places] = np.where(holder[places] == -1, len(sizes), -2)
+        sizes.append(len(nodes))
+    able = np.flatnonzero((kind >= 0) & (holder >= 0))
+    width = len(need)
+    counts = np.bincount(holder[able] * width + kind[able], minlength=len(sizes) * width).reshape(-1, width)
+    first = np.full(len(sizes), tree.count, np.int64)
+    first[holder[able][::-1]] = able[::-1]
+    size, left = np.array(sizes, np.int64), need.copy()
+    while len(sizes):
+        gives = np.minimum(counts, left).sum(axis=1)
+        best = int(np.lexsort((first, size, -gives))[0])
+        if not gives[best]:
+            break
+        counts[best] = 0
+        yield from _some(able[holder[able] == best], kind, left)
+    yield from _some(np.flatnonzero((kind >= 0) & (holder < 0)), kind, left)
+
+
+def _some(places: Ints, kind: Ints, left: Ints) -> Iterator[int]:
+    """The first of these positions of each kind, as many as are left to find; those are taken off."""
+    for number in np.flatnonzero(left).tolist():
+        mine = places[kind[places] == number][: int(left[number])]
+        left[number] -= len(mine)
+        yield from mine.tolist()

@@ -23,6 +23,8 @@ from muster.core.placement.tasks import task_of
 from muster.core.placement.tree import Ints, Tree
 from muster.core.placement.view import Mask
 
+IN_USE = 2
+"""The weight of nodes that somebody uses."""
 _NODE = 1 << 28
 """What a node costs; its weight decides between equally many."""
 _MEMO = 64 << 20

@@ -75,7 +75,7 @@ class Search:
         """Per depth from `above` on, the children of each domain added up."""
         self.heaps: list[list[list[Part]]] = [[] for _ in range(tree.depths)]
         """Per depth above the bottom, the binary tree that this sum is the root of."""
-        self._members: list[Members | None] = [None] * tree.domains(self.bottom)
+        self._members: list[tuple[Members, Groups] | None] = [None] * tree.domains(self.bottom)
         kinds = self._kinds()
         few = kinds < _KINDS and packing.last < tree.depths
         self._columns: Ints | None = np.full(kinds, -1, np.int64) if few else None
@@ -199,33 +199,30 @@ class Search:
         self.memo.put(code, made)
         return made
 
-    def members(self, domain: int) -> Members:
-        """The nodes of a domain at the bottom by content, most slots first: code to positions, in natural order."""
-        found = self._members[domain]
-        if found is None:
+    def members(self, domain: int) -> tuple[Members, Groups]:
+        """The nodes of a domain at the bottom by content, most slots first: code to positions, in natural order; and
+        how many there are of each."""
+        known = self._members[domain]
+        if known is None:
             start = self.tree.start[self.bottom]
             first = int(start[domain])
-            found = {}
+            found: Members = {}
             for at, code in enumerate(self.codes[first : int(start[domain + 1])].tolist(), first):
                 if code:
-                    known = found.get(code)
-                    if known is None:
+                    places = found.get(code)
+                    if places is None:
                         found[code] = [at]
                     else:
-                        known.append(at)
+                        places.append(at)
             if len(found) > 1:
                 found = dict(sorted(found.items(), reverse=True))
-            self._members[domain] = found
-        return found
+            known = found, tuple([(code, len(places)) for code, places in found.items()])
+            self._members[domain] = known
+        return known
 
-    def groups(self, domain: int) -> Groups:
-        """The nodes of a domain at the bottom by content: (code, how many), most slots first."""
-        return tuple([(code, len(places)) for code, places in self.members(domain).items()])
-
-    def shared(self, domain: int, state: State) -> Shares:
-        """How the nodes of a domain at the bottom hold a state together: per content the states of as many nodes as
+    def shared(self, groups: Groups, state: State) -> Shares:
+        """How nodes of these kinds at the bottom hold a state together: per content the states of as many nodes as
         hold something, most first. Equal domains ask once."""
-        groups = self.groups(domain)
         known = self._shared.get((groups, state))
         if known is not None:
             return known
@@ -251,7 +248,7 @@ class Search:
         ends = np.cumsum(sizes)
         total = int(ends[-1]) if len(ends) else 0
         if self._columns is None or not total:
-            return [self._bottom(self.groups(domain)) for domain in domains.tolist()]
+            return [self._bottom(self.members(domain)[1]) for domain in domains.tolist()]
         mine = self.codes
         if total < len(mine):
             mine = mine[np.arange(total) + np.repeat(firsts - ends + sizes, sizes)]
@@ -261,7 +258,7 @@ class Search:
             columns = self._columns[mine]
         width = len(self._values)
         if width * len(domains) > 8 * total + 256:
-            return [self._bottom(self.groups(domain)) for domain in domains.tolist()]
+            return [self._bottom(self.members(domain)[1]) for domain in domains.tolist()]
         where = np.repeat(np.arange(len(domains)) * width, sizes) + columns
         table = np.bincount(where, minlength=len(domains) * width).astype(np.int32).tobytes()
         step, known, out = 4 * width, self._known, []
@@ -309,19 +306,21 @@ class Search:
             raws = held.tolist()
         limited = depth in self.where.limits and depth >= self.fill
         rooms = self.where.room(depth, domains).tolist() if limited else [-1] * len(states)
-        out: list[Class] = []
-        for domain, state, raw, room in zip(domains.tolist(), states, raws, rooms, strict=True):
-            part = parts[domain]
-            if part is memo.empty:
-                out.append(memo.empty)
+        mine = [parts[domain] for domain in domains.tolist()]
+        keys = list(zip(map(id, mine), states, raws, rooms, strict=True))
+        classes: dict[tuple[int, int, int, int], Class] = {}
+        for part, (which, state, raw, room) in zip(mine, keys, strict=True):
+            if (which, state, raw, room) in classes:
                 continue
-            key = (depth, id(part), state, raw, room)
-            found = memo.get(key)
-            if found is None:
-                found = memo.put(key, self._class(part, depth, self._key(depth, state, raw), room))
+            found: Part | None = memo.empty
+            if part is not memo.empty:
+                key = (depth, which, state, raw, room)
+                found = memo.get(key)
+                if found is None:
+                    found = memo.put(key, self._class(part, depth, self._key(depth, state, raw), room))
             assert isinstance(found, Class)
-            out.append(found if found.reach else memo.empty)
-        return out
+            classes[which, state, raw, room] = found if found.reach else memo.empty
+        return [classes[key] for key in keys]
 
     def _class(self, part: Part, depth: int, key: Key, room: int) -> Class:
         """`room`: how many nodes may become used, -1 if that is not limited."""

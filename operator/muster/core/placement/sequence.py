@@ -8,7 +8,7 @@ search is cut into its outer segments, largest first.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import islice, permutations
+from itertools import islice, permutations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,13 +20,14 @@ from muster.core.placement.exact import Meter, OverBudget
 from muster.core.placement.gang import Gang, RoleGang
 from muster.core.placement.tasks import tractable
 from muster.core.placement.tree import Ints, Tree
+from muster.core.placement.view import Mask
 
 if TYPE_CHECKING:
     from muster.core.placement.solver import Solver
 
 _OWNER = "\0gang"
 _ORDERS = 6
-_COLD = 100
+COLD = 100
 """Additions per node that a search from cold costs, about."""
 
 
@@ -39,21 +40,25 @@ class _Step:
     narrow: bool
 
 
-def place(solver: Solver, inventory: Inventory, gang: Gang, meter: Meter) -> Found | None:
-    """The best placement found before the budget ends, or None."""
+def place(
+    solver: Solver, inventory: Inventory, gang: Gang, meter: Meter, least: tuple[int, ...], within: Mask
+) -> Found | None:
+    """The best placement found before the budget ends, or one as good as `least`; None if there is none. First tried
+    are nodes `within` this mask, then all."""
     tree = solver.tree(inventory)
     busy = ~inventory.intact(tree.rows)
     depth = max(gang.required, gang.boundary)
     groups = [_steps(role) for role in gang.roles]
     best: tuple[tuple[int, ...], Found] | None = None
+    masks = [mask for mask in (within, np.ones(tree.count, bool)) if mask.any()]
     for domain in _domains(solver, inventory, gang, tree, depth):
-        for sequence in islice(permutations(groups), _ORDERS):
+        for mask, sequence in product(masks, islice(permutations(groups), _ORDERS)):
             steps = [step for group in sequence for step in group]
             try:
-                meter.spend(len(steps) * tree.count * _COLD)
+                meter.spend(len(steps) * tree.count * COLD)
             except OverBudget:
                 return None if best is None else best[1]
-            tried = _sequence(solver, inventory, tree, steps, (depth, domain), len(gang.roles))
+            tried = _sequence(solver, inventory, tree, steps, mask & (tree.domain[depth] == domain), len(gang.roles))
             if tried is None:
                 continue
             pods, found, after = tried
@@ -69,6 +74,8 @@ def place(solver: Solver, inventory: Inventory, gang: Gang, meter: Meter) -> Fou
             answer = Found(tuple(nodes), objective, False, scene.touched_domains(tree, pods), (), 0)
             if best is None or objective.vector < best[0]:
                 best = objective.vector, answer
+                if best[0] == least:
+                    return answer
     return None if best is None else best[1]
 
 
@@ -109,7 +116,7 @@ def _domains(solver: Solver, inventory: Inventory, gang: Gang, tree: Tree, depth
 
 
 def _sequence(
-    solver: Solver, inventory: Inventory, tree: Tree, steps: list[_Step], within: tuple[int, int], roles: int
+    solver: Solver, inventory: Inventory, tree: Tree, steps: list[_Step], inside: Mask, roles: int
 ) -> tuple[list[Ints], list[list[tuple[int, list[int]]]], Inventory] | None:
     """Place the steps one after the other on a fork: pods per role; per role the positions by rank of each step after
     its first rank; and the fork after."""
@@ -119,8 +126,6 @@ def _sequence(
     used = np.zeros(tree.count, bool)
     load: dict[str, dict[str, int]] = {}
     here = inventory.fork()
-    inside = np.zeros(tree.count, bool)
-    inside[tree.start[within[0]][within[1]] : tree.start[within[0]][within[1] + 1]] = True
     for step in steps:
         # The segments of one role that were cut apart may need to share its required domain.
         slots = np.where(inside, solver.view(here, step.role).slots, 0)

@@ -3,55 +3,80 @@ counted steps; where that ends first, the best that `sequence` finds and a lower
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING
 
 from muster.core.inventory import Inventory
 from muster.core.model import Found, Objective, Verdict
-from muster.core.placement import apart, ranks, sequence, verdicts
-from muster.core.placement.exact import Exact, Meter, OverBudget, bound, ground_of, optimum
+from muster.core.placement import apart, ranks, relax, sequence, verdicts
+from muster.core.placement.exact import Exact, Ground, Meter, OverBudget, ground_of, optimum
 from muster.core.placement.gang import Gang
 from muster.core.placement.tree import Tree
 
 if TYPE_CHECKING:
     from muster.core.placement.solver import Solver
 
-_BOUND = 4
-_SEQUENCE = 4
-"""Parts of the budget that are spent beside it, if it ends: for a bound, and for placing role after role."""
+_CELLS = 2048
+"""States of the whole gang beyond which the relaxations come first: cheap, and often the proof of what they lead to."""
 
 
 def place(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> Found | Verdict:
     """The optimum and `proven`; or the best found, with its bound; or why there is none; or SearchLimit."""
-    tree = solver.tree(inventory)
-    meters = [Meter(budget), Meter(budget // _BOUND), Meter(budget // _SEQUENCE)]
-    least: tuple[int, ...] = (0,) * (tree.depths + 4)
-    answer: Found | None = None
+    pods = sum(role.count for role in gang.roles)
+    exactly, beside = Meter(budget), Meter(budget * 2 // 3)
     try:
-        ground = ground_of(solver, inventory, gang, meters[0])
+        ground = ground_of(solver, inventory, gang, exactly)
+    except OverBudget:
+        return verdicts.search_limit(pods, exactly.used)
+    tried: _Tried | None = None
+    found: Exact | None = None
+    caps = ground.blocks.caps(ground.blocks.together)
+    if prod(cap + 1 for cap in caps) > _CELLS:
+        tried = _beside(solver, inventory, gang, ground, beside)
+        if tried.proven:
+            return tried.answer or apart.refusal(solver, inventory, gang, budget)
+    try:
+        found = optimum(ground, exactly)
+        if found is None:
+            return apart.refusal(solver, inventory, gang, budget)
+        if found.bound == found.vector:
+            return _found(ground.tree, gang, found)
     except OverBudget:
         pass
-    else:
-        try:
-            found = optimum(ground, meters[0])
-            if found is None:
-                return apart.refusal(solver, inventory, gang, budget)
-            answer = _found(tree, gang, found)
-            if answer.proven:
-                return answer
-            least = found.bound
-        except OverBudget:
-            pass
-        more = bound(ground, meters[1])
-        if more is None:
-            return apart.refusal(solver, inventory, gang, budget)
-        least = max(least, more)
+    if tried is None:
+        tried = _beside(solver, inventory, gang, ground, beside)
+        if tried.proven:
+            return tried.answer or apart.refusal(solver, inventory, gang, budget)
+    answers = [tried.answer] if tried.answer is not None else []
+    least = tried.bound
+    if found is not None:
+        answers.append(_found(ground.tree, gang, found))
+        least = max(least, found.bound)
+    if not answers:
+        return verdicts.search_limit(pods, exactly.used + beside.used)
+    best = min(answers, key=lambda answer: answer.objective.vector)
+    return replace(best, bound=least, proven=best.objective.vector == least)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """What relaxations and role after role lead to; without an answer `proven` says that there is none."""
+
+    answer: Found | None
+    bound: tuple[int, ...]
+    proven: bool
+
+
+def _beside(solver: Solver, inventory: Inventory, gang: Gang, ground: Ground, meter: Meter) -> _Tried:
+    least = relax.bound(solver, inventory, gang, ground, Meter(meter.steps // 2))
+    if least is None:
+        return _Tried(None, (), True)
+    answer = sequence.place(solver, inventory, gang, meter, least.vector, least.nodes)
     if answer is None:
-        answer = sequence.place(solver, inventory, gang, meters[2])
-    if answer is None:
-        pods = sum(role.count for role in gang.roles)
-        return verdicts.search_limit(pods, sum(meter.used for meter in meters))
-    return replace(answer, bound=least, proven=answer.objective.vector == least)
+        return _Tried(None, least.vector, False)
+    proven = answer.objective.vector == least.vector
+    return _Tried(replace(answer, bound=least.vector, proven=proven), least.vector, proven)
 
 
 def _found(tree: Tree, gang: Gang, found: Exact) -> Found:

@@ -190,11 +190,19 @@ class Solver:
 
     def alone(self, where: Field, role: RoleGang) -> list[int] | None:
         """The best positions by rank for one role on a field of its own."""
+        found = self.optimum(where, role)
+        return None if found is None else found[1]
+
+    def optimum(self, where: Field, role: RoleGang) -> tuple[tuple[int, ...], list[int]] | None:
+        """The vector and the positions by rank of one role on a field of its own."""
         structure, full = structure_of(role, role.required)
         packed = objective(where.tree, structure, Goal(role.preferred), _loose(where, role))
         search = self._memos.search(where, structure, packed)
         best = search.best(full)
-        return None if best is None else _order(search, role, spread(search, role, best[1], best[2]))
+        if best is None:
+            return None
+        made = _objective(where.tree, search.packing, best[0], role.count)
+        return made.vector, _order(search, role, spread(search, role, best[1], best[2]))
 
     def longest(self, inventory: Inventory, role: RoleGang, seen: View) -> int:
         """Pods of the longest prefix of one role that fits now."""

@@ -17,13 +17,15 @@ from muster.core.placement.curves import INFINITE, Ints, Key, State, plus_key, s
 from muster.core.placement.gang import Rung
 
 _ENTRY = 300
-"""Bytes that a kept entry takes beside its array, about."""
+"""Bytes that a kept entry takes beside its array, about;"""
+_CHOICE = 100
+"""and a choice that was made on the way down."""
 
 
 class Sum:
     """Curves of several siblings added up."""
 
-    __slots__ = ("_array", "caps", "left", "memo", "plain", "reach", "right", "size")
+    __slots__ = ("_array", "_choices", "caps", "left", "memo", "plain", "reach", "right", "size")
 
     def __init__(self, left: Part, right: Part, caps: State, memo: Memo) -> None:
         self.left, self.right, self.caps, self.memo = left, right, caps, memo
@@ -32,6 +34,8 @@ class Sum:
         self.reach: int = min(left.reach + right.reach, caps[0])
         """The last entry that can be reached, if plain."""
         self._array: Ints | None = None
+        self._choices: dict[int, int] | None = {} if self.plain and memo.words == 1 else None
+        """How much of a state the left part takes, as far as it was asked for."""
 
     def to(self, state: State) -> Ints:
         """The sum, at least as far as this state."""
@@ -46,6 +50,26 @@ class Sum:
             self._array = summed(self.left.to(far), self.right.to(far), far)
             self.memo.grew(self._array.nbytes)
         return self._array
+
+    def halves(self, state: State) -> tuple[State, State]:
+        """What each part holds of a state that they reach together: of equal ways the one that gives the left most."""
+        choices = self._choices
+        if choices is None:
+            found = split(self.left.to(state), self.right.to(state), state)
+            assert found is not None
+            return found[1], tuple([s - m for s, m in zip(state, found[1], strict=True)])
+        total = state[0]
+        mine = choices.get(total)
+        if mine is None:
+            if total == self.left.reach + self.right.reach:
+                mine = self.left.reach
+            else:
+                found = split(self.left.to(state), self.right.to(state), state)
+                assert found is not None
+                mine = found[1][0]
+            choices[total] = mine
+            self.memo.grew(_CHOICE)
+        return (mine,), (total - mine,)
 
 
 class Class:
@@ -79,11 +103,12 @@ class Memo:
     """What was computed under one packing and task, by content: two generations, of which the older is let go when the
     younger has reached half the bound. What a search still uses it holds by itself, so forgetting costs time only."""
 
-    __slots__ = ("_limit", "_old", "_young", "_young_bytes", "bytes", "empty")
+    __slots__ = ("_limit", "_old", "_young", "_young_bytes", "bytes", "empty", "words")
 
     def __init__(self, words: int, limit: int) -> None:
         self._young: dict[Hashable, Part] = {}
         self._old: dict[Hashable, Part] = {}
+        self.words = words
         self._limit = limit // 2
         self._young_bytes = 0
         self.bytes = 0
@@ -176,19 +201,9 @@ def share(part: Part, state: State, offset: int, out: list[tuple[int, State]]) -
     if isinstance(part, Class):
         out.append((offset, state))
         return
-    mine, others = halves(part.left, part.right, state)
+    mine, others = part.halves(state)
     share(part.left, mine, offset, out)
     share(part.right, others, offset + part.left.size, out)
-
-
-def halves(left: Part, right: Part, state: State) -> tuple[State, State]:
-    """What each of two parts holds of a state that they reach together."""
-    found = split(left.to(state), right.to(state), state)
-    assert found is not None
-    mine = found[1]
-    if len(state) == 1:
-        return mine, (state[0] - mine[0],)
-    return mine, tuple(s - m for s, m in zip(state, mine, strict=True))
 
 
 def collapsed(array: Ints) -> tuple[Ints, Ints]:

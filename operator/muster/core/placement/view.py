@@ -23,6 +23,7 @@ Mask = npt.NDArray[np.bool_]
 NO_LIMIT = 1 << 40
 """Slots of a node on which nothing bounds them."""
 _JOURNAL = 256
+_PIECE = 2048
 _OTHERS = ("selector", "affinity")
 _SELECTOR, _AFFINITY = range(len(CAUSES), len(CAUSES) + 2)
 """Codes of causes after those of the nodes' own."""
@@ -105,7 +106,7 @@ class View:
         asks = [(r, amount) for r, amount in requests if amount > 0]
         asks.sort(key=lambda item: ("/" not in item[0], item[0]))
         self._resources = [resource for resource, _ in asks]
-        self._amounts = np.array([[amount] for _, amount in asks], np.int64).reshape(len(asks), 1)
+        self._amounts = [amount for _, amount in asks]
         lacking = [depth for depth in needed if depth < tree.depths]
         self._why = [*CAUSES, *_OTHERS, *(f"unlabelled {tree.level(depth)}" for depth in lacking), *self._resources]
         """Cause by code; the first that applies to a node is the one it is counted under. Taints follow as they come
@@ -120,13 +121,18 @@ class View:
             codes = np.arange(self._first_short - len(lacking), self._first_short)
             without = ~tree.labelled[:, [depth - 1 for depth in lacking]]
             self._lacks = np.where(without.any(axis=1), codes[without.argmax(axis=1)], 0)
+        self._open = self._lacks is None and not self._labels.any()
+        """Labels exclude nobody."""
         self._healthy = inventory.healthy
         self._taints: Ints = np.zeros(0, np.int64)
         """Code of what each list of taints says against a node,"""
         self._steady: Mask = np.zeros(0, bool)
         """and whether it would on a healthy node."""
         self._mark, self._epoch = inventory.mark(), inventory.epoch
-        self.slots, self.code, self.busy, self._most = self._judge(inventory, None)
+        # Piece by piece, so that what is made in between stays in the cache of the processor.
+        pieces = [np.arange(at, min(at + _PIECE, tree.count)) for at in range(0, max(tree.count, 1), _PIECE)]
+        judged = [self._judge(inventory, piece) for piece in pieces]
+        self.slots, self.code, self.busy, self._most = (np.concatenate(part) for part in zip(*judged, strict=True))
         self.free = [tree.sums(depth, self.slots) for depth in range(tree.depths)]
         """Per depth but the nodes' own, the slots of each domain;"""
         self.claimed = [tree.sums(depth, self.busy.astype(np.int64)) for depth in range(tree.depths)]
@@ -147,13 +153,21 @@ class View:
         self.capacity = int(self._most.sum())
         """nor all nodes together."""
 
-    def _judge(self, inventory: Inventory, at: Ints | None) -> tuple[Ints, Ints, Mask, Ints]:
-        """Slots, code, who is not intact, and slots if nothing were used there, of some positions or of all."""
-        rows, fixed, lacks = self.tree.rows, self._labels, self._lacks
-        if at is not None:
-            rows, fixed = rows[at], fixed[at]
-            lacks = None if lacks is None else lacks[at]
+    def _judge(self, inventory: Inventory, at: Ints) -> tuple[Ints, Ints, Mask, Ints]:
+        """Slots, code, who is not intact, and slots if nothing were used there, of some positions."""
+        rows, fixed = self.tree.rows[at], self._labels[at]
+        lacks = None if self._lacks is None else self._lacks[at]
         (held, cause, taints), free, has = inventory.look(rows, self._resources)
+        if self._open and self._resources and not cause.any() and not taints.any():
+            # As nearly always: nothing but what is free matters.
+            self._divide(free)
+            slots = free.min(axis=0)
+            code = np.zeros(len(rows), np.int64)
+            short = slots == 0
+            if short.any():
+                code[short] = self._first_short + (free[:, short] == 0).argmax(axis=0)
+            self._divide(has)
+            return np.minimum(slots, NO_LIMIT), code, held > 0, np.minimum(has.min(axis=0), NO_LIMIT)
         never = fixed > 0
         if taints.any():
             if int(taints.max()) >= len(self._taints):
@@ -167,16 +181,22 @@ class View:
         busy = (held > 0) & (cause != ABSENT)
         if not self._resources:
             return np.where(code == 0, NO_LIMIT, 0), code, busy, np.where(never, 0, NO_LIMIT)
-        free //= self._amounts
+        self._divide(free)
         slots = np.minimum(free.min(axis=0), NO_LIMIT)
         short = (slots == 0) & (code == 0)
         slots[code > 0] = 0
         if short.any():
             code[short] = self._first_short + (free[:, short] == 0).argmax(axis=0)
-        has //= self._amounts
+        self._divide(has)
         most = np.minimum(has.min(axis=0), NO_LIMIT)
         most[never] = 0
         return slots, code, busy, most
+
+    def _divide(self, lines: Ints) -> None:
+        """Amounts of each resource become how many pods they are enough for: numpy is quick with one divisor a call."""
+        for line, amount in zip(lines, self._amounts, strict=True):
+            if amount > 1:
+                line //= amount
 
     def _meet(self, inventory: Inventory) -> None:
         """Judge the lists of taints that were ever seen."""

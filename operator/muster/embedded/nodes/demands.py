@@ -13,6 +13,17 @@ import msgspec
 from muster.embedded.quantities import Container, Resources, Written, asked_of_node
 
 
+def _integer(text: str) -> bool:
+    """Whether Go's ParseInt reads it as an int64."""
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    return digits.isascii() and digits.isdigit() and len(digits) < 1000 and -(1 << 63) <= int(text) < 1 << 63
+
+
+def _canonical(text: str) -> bool:
+    """Whether it is an int64 as Go prints it, which is what tolerations compare."""
+    return _integer(text) and text == str(int(text))
+
+
 class Taint(msgspec.Struct, frozen=True, gc=False):
     """A node's taint."""
 
@@ -34,13 +45,16 @@ class Toleration(msgspec.Struct, frozen=True, gc=False, rename="camel"):
         """Whether the taint is tolerated."""
         if (self.effect and self.effect != taint.effect) or (self.key and self.key != taint.key):
             return False
+        if self.operator == "Exists":
+            return True
+        if not self.key:
+            return False
         if self.operator in ("Lt", "Gt"):
-            try:
-                ours, theirs = int(self.value), int(taint.value)
-            except ValueError:
+            if not (_canonical(self.value) and _canonical(taint.value)):
                 return False
+            ours, theirs = int(self.value), int(taint.value)
             return theirs < ours if self.operator == "Lt" else theirs > ours
-        return self.operator == "Exists" or (bool(self.key) and self.value == taint.value)
+        return self.operator in ("", "Equal") and self.value == taint.value
 
 
 class Requirement(msgspec.Struct, frozen=True, gc=False):
@@ -62,10 +76,9 @@ class Requirement(msgspec.Struct, frozen=True, gc=False):
             case "DoesNotExist":
                 return value is None
             case "Gt" | "Lt":
-                try:
-                    ours, bound = int(value or ""), int(self.values[0])
-                except (ValueError, IndexError):
+                if value is None or len(self.values) != 1 or not (_integer(value) and _integer(self.values[0])):
                     return False
+                ours, bound = int(value), int(self.values[0])
                 return ours > bound if self.operator == "Gt" else ours < bound
             case _:
                 return False

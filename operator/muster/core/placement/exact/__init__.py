@@ -7,15 +7,14 @@ interchangeable, which is the symmetry of this problem); lifting a block turns p
 off at the depth that all roles share and walked down.
 
 `blocks` reads the gang as axes, `nodes` says what a node holds of all roles together, `keys` packs the objective,
-`climb` adds up, `descend` walks down, `capacity` counts what fits without any shape, `solve` puts it together, and
-`bound` is what is left where the budget ends. Every addition is counted before it is made, and nothing is kept between
+`climb` adds up, `descend` walks down, `capacity` counts what fits without any shape, and `solve` puts it together.
+Every addition is counted before it is made, and nothing is kept between
 decisions, so the same snapshot ends at the same step.
 """
 
-from muster.core.placement.exact.bound import bound
 from muster.core.placement.exact.capacity import most
 from muster.core.placement.exact.climb import Ground
 from muster.core.placement.exact.meter import Meter, OverBudget
 from muster.core.placement.exact.solve import Exact, ground_of, optimum, possible
 
-__all__ = ["Exact", "Ground", "Meter", "OverBudget", "bound", "ground_of", "most", "optimum", "possible"]
+__all__ = ["Exact", "Ground", "Meter", "OverBudget", "ground_of", "most", "optimum", "possible"]

@@ -22,6 +22,10 @@ INFINITE = (1 << 62) - 1
 """Two of it still fit a signed word."""
 REACHED = 1 << 61
 """All finite keys are less."""
+_CALL = 6000
+"""What a call of numpy takes, in additions."""
+_CACHE = 1 << 15
+"""Keys that are written over and over: as many as stay in the second cache."""
 
 
 def trimmed(a: Ints) -> Ints:
@@ -47,16 +51,60 @@ def added(a: Ints, b: Ints, caps: State, meter: Meter) -> Ints:
     able = (room > 0).all(axis=1)
     cells, room = cells[able], room[able]
     meter.spend(len(a) * int(room.prod(axis=1).sum()))
-    out = np.full((len(a), *extents), INFINITE, np.int64)
-    narrow = (len(a),) + (1,) * len(extents)
-    for cell, sizes in zip(cells.tolist(), room.tolist(), strict=True):
-        target: tuple[Any, ...] = (slice(None), *(slice(j, j + s) for j, s in zip(cell, sizes, strict=True)))
-        source: tuple[Any, ...] = (slice(None), *(slice(0, s) for s in sizes))
-        here: tuple[Any, ...] = (slice(None), *cell)
-        mine = out[target]
-        np.minimum(mine, a[source] + b[here].reshape(narrow), out=mine)
+    main = max(range(len(extents)), key=lambda i: b.shape[i + 1])
+    rest = prod(b.shape[1:]) // b.shape[main + 1]
+    loop = len(cells) * (_CALL + a.size)
+    window = rest * (_CALL + 2 * a.size // a.shape[main + 1] * extents[main] * b.shape[main + 1])
+    out = _by_window(a, b, extents, main) if window < loop else _by_cell(a, b, extents, cells, room)
     out[out >= REACHED] = INFINITE
     return out
+
+
+def _by_cell(a: Ints, b: Ints, extents: State, cells: Ints, room: Ints) -> Ints:
+    """The sums, a cell of the second at a time: best for many pairs. `room`: how much of the first fits from there."""
+    out = np.full((len(a), *extents), INFINITE, np.int64)
+    rows = max(1, _CACHE // prod(extents))
+    for cell, sizes, first in (
+        (cell, sizes, first)
+        for first in range(0, len(a), rows)
+        for cell, sizes in zip(cells.tolist(), room.tolist(), strict=True)
+    ):
+        some = slice(first, first + rows)
+        target: tuple[Any, ...] = (some, *(slice(j, j + s) for j, s in zip(cell, sizes, strict=True)))
+        source: tuple[Any, ...] = (some, *(slice(0, s) for s in sizes))
+        here: tuple[Any, ...] = (some, *cell)
+        mine = out[target]
+        np.minimum(mine, a[source] + b[here].reshape(-1, *(1,) * len(extents)), out=mine)
+    return out
+
+
+def _by_window(a: Ints, b: Ints, extents: State, main: int) -> Ints:
+    """The sums, all cells along one axis at a time: best for few long pairs."""
+    a, b = np.moveaxis(a, main + 1, 1), np.moveaxis(b, main + 1, 1)[:, ::-1]
+    length, width = extents[main], b.shape[1]
+    others = tuple(extent for i, extent in enumerate(extents) if i != main)
+    padded = np.full((len(a), length + width - 1, *a.shape[2:]), INFINITE, np.int64)
+    padded[:, width - 1 : width - 1 + a.shape[1]] = a[:, :length]
+    step = padded.strides
+    windows = np.lib.stride_tricks.as_strided(
+        padded, (len(a), length, width, *a.shape[2:]), (step[0], step[1], *step[1:]), writeable=False
+    )
+    out = np.full((len(a), length, *others), INFINITE, np.int64)
+    for cell in np.ndindex(*b.shape[2:]):
+        sizes = [min(x, e - j) for x, e, j in zip(a.shape[2:], others, cell, strict=True)]
+        if min(sizes, default=1) <= 0:
+            continue
+        source: tuple[Any, ...] = (..., *(slice(0, s) for s in sizes))
+        here: tuple[Any, ...] = (slice(None), slice(None), *cell)
+        more = b[here].reshape(len(b), 1, width, *(1,) * len(sizes))
+        target: tuple[Any, ...] = (
+            slice(None),
+            slice(None),
+            *(slice(j, j + s) for j, s in zip(cell, sizes, strict=True)),
+        )
+        mine = out[target]
+        np.minimum(mine, (windows[source] + more).min(axis=2), out=mine)
+    return np.moveaxis(out, 1, main + 1)
 
 
 def split(a: Ints, b: Ints, state: State) -> State:

@@ -69,6 +69,8 @@ class Climb:
     rounds: dict[int, list[tuple[Ints, Ints]]] = field(default_factory=dict)
     stacks: list[list[tuple[int, int, int]]] = field(default_factory=list)
     powers: dict[tuple[int, int], int] = field(default_factory=dict)
+    halves: dict[tuple[int, int, State], State] = field(default_factory=dict)
+    """Per pair of parts and state what the first holds of it, as far as it has been asked for."""
     nodes: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     """Per position the part of its node;"""
     sums: dict[int, Ints] = field(default_factory=dict)

@@ -65,7 +65,10 @@ def _mine(climb: Climb, one: int, two: int, state: State) -> State:
         return state
     if one == EMPTY:
         return (0,) * len(state)
-    return split(climb.parts.curve(one), climb.parts.curve(two), state)
+    found = climb.halves.get((one, two, state))
+    if found is None:
+        found = climb.halves[one, two, state] = split(climb.parts.curve(one), climb.parts.curve(two), state)
+    return found
 
 
 def _nodes(climb: Climb, domain: int, state: State) -> list[tuple[int, State]]:
