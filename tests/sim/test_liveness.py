@@ -14,11 +14,19 @@ Object = dict[str, Any]
 
 
 def job(
-    phase: str = "Pending", reason: str = "", *, replicas: int = 2, topology: Object | None = None, **spec: Any
+    phase: str = "Pending",
+    reason: str = "",
+    *,
+    replicas: int = 2,
+    topology: Object | None = None,
+    live: bool = False,
+    **spec: Any,
 ) -> Object:
     made = gang("a", replicas, topology=topology, **spec)
     made["metadata"]["generation"] = 1
-    made["status"] = {"phase": phase, "observedGeneration": 1} | ({"waiting": {"reason": reason}} if reason else {})
+    made["status"] = {"phase": phase, "observedGeneration": 1, "live": live} | (
+        {"waiting": {"reason": reason}} if reason else {}
+    )
     return made
 
 
@@ -42,6 +50,7 @@ NVLINK = {"required": {"level": "nvlink"}}
     [
         pytest.param(job("Running"), "", id="running"),
         pytest.param(job("Succeeded"), "", id="succeeded"),
+        pytest.param(job("Failed", live=True), "does not give back", id="ended and still live"),
         pytest.param(job("Suspended", suspend=True), "", id="suspended"),
         pytest.param(job("Running", suspend=True), "though it is suspended", id="runs on though suspended"),
         pytest.param(job("Suspended"), "stays in Suspended", id="not resumed"),

@@ -23,7 +23,7 @@ def main(given: Sequence[str] | None = None) -> int:
     every.add_argument("run", nargs="*", help=f"which; without: all of {', '.join(RUNS)}")
     every.add_argument("--seed", type=int, default=0, help="of everything that is drawn")
     every.add_argument("--pairs", type=int, default=0, metavar="N", help="N plans of two faults, too")
-    every.add_argument("--share", type=int, default=1, metavar="N", help="only every Nth plan")
+    every.add_argument("--share", type=int, default=1, metavar="N", help="only every Nth plan of one fault")
     every.add_argument(
         "--only", default="", metavar="REGEX", help="only plans in which this is found, as in write.*late"
     )
@@ -48,10 +48,10 @@ def _systematic(options: argparse.Namespace) -> int:
     for run in options.run or RUNS:
         if run not in RUNS:
             raise Unreadable(f"there is no run {run!r}: {', '.join(RUNS)} are known")
-        plans = systematic.singles(run, options.seed)
+        plans = systematic.singles(run, options.seed)[:: options.share]
         plans += systematic.pairs(run, options.pairs, options.seed) if options.pairs else []
         plans = [plan for plan in plans if re.search(options.only, str(plan))]
-        report = systematic.all_of(plans[:: options.share], options.workers)
+        report = systematic.all_of(plans, options.workers)
         print(f"{run}@{options.seed}: {report}", flush=True)
         failed += len(report.failed)
     if failed:

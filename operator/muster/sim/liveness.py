@@ -38,6 +38,8 @@ def _unfinished(job: Object, free: Mapping[str, tuple[Object, Amounts]]) -> str:
     suspended = bool(job["spec"].get("suspend"))
     if job["metadata"].get("deletionTimestamp"):
         return f"is being deleted and stays, {phase}"
+    if phase in ("Succeeded", "Failed") and status.get("live"):
+        return f"has ended, {phase}, and does not give back what it held"
     if phase in SETTLED and suspended == (phase == "Suspended" or (suspended and phase in ("Succeeded", "Failed"))):
         return ""
     if phase != "Pending" or suspended:

@@ -132,10 +132,14 @@ def faults(counts: Sequence[Counts]) -> list[Fault]:
 
 def _of_seat(seat: int, counts: Counts) -> Iterator[Fault]:
     for channel in sorted(counts.passed):
-        menu = MENU.get(channel, OPENED if channel.endswith("+") else WATCHED)
         for number in range(1, counts.passed[channel] + 1):
-            for what, value in menu:
-                yield Fault(seat, channel, number, what, value)
+            yield from menu(seat, channel, number)
+
+
+def menu(seat: int, channel: str, number: int) -> Iterator[Fault]:
+    """What can go wrong at one point."""
+    for what, value in MENU.get(channel, OPENED if channel.endswith("+") else WATCHED):
+        yield Fault(seat, channel, number, what, value)
 
 
 def judge(text: str) -> Verdict:
