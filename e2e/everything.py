@@ -103,7 +103,7 @@ def strangers(cluster: Cluster) -> dict[str, str]:
     _pod(cluster, "ended", {GPU: "4"}, fake(run_seconds=0), nodeName=take("with an ended pod"))
     _pod(cluster, "port", {"cpu": "1"}, ports=[{"containerPort": 8080, "hostPort": 8080}], nodeName=take("port taken"))
     going = fake(stop_seconds=HOUR)
-    grace = {"terminationGracePeriodSeconds": int(HOUR)}
+    grace: Object = {"terminationGracePeriodSeconds": int(HOUR)}
     _pod(cluster, "going", {GPU: "4"}, going, **grace, nodeName=take("with a terminating pod"))
     mirror = {"kubernetes.io/config.mirror": "x"}
     _pod(cluster, "mirror", {"cpu": "2"}, mirror, nodeName=take("with a mirror pod"))
@@ -155,12 +155,12 @@ def _pod(
     ports: list[Object] | None = None,
     **spec: object,
 ) -> None:
-    container = {"name": "main", "image": "x", "resources": {"requests": dict(amounts), "limits": dict(amounts)}}
+    asked = {"requests": dict(amounts), "limits": dict(amounts)}
+    container: Object = {"name": "main", "image": "x", "resources": asked}
     container |= {"ports": ports} if ports else {}
-    meta = {"name": name} | ({"annotations": dict(annotations)} if annotations else {})
-    everywhere = {"tolerations": [{"operator": "Exists"}]}
-    body = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]} | everywhere}
-    body["spec"] |= spec
+    meta: Object = {"name": name} | ({"annotations": dict(annotations)} if annotations else {})
+    wanted = {"containers": [container], "tolerations": [{"operator": "Exists"}]} | spec
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": wanted}
     cluster.client.post(core("pods", cluster.namespace), body)
 
 
@@ -189,9 +189,14 @@ def admission(cluster: Cluster) -> Iterator[dict[str, str]]:
         client.post(core("resourcequotas", names["quota"]), _object("v1", "ResourceQuota", "gpus", hard=hard))
         path = core("resourcequotas", names["quota"], "gpus")
         wait_for(lambda: client.get(path).get("status", {}).get("hard"), 20, "the quota is counted")
-        limit = {"type": "Container", "defaultRequest": {"cpu": "40"}, "default": {"cpu": "40"}, "max": {"cpu": "100"}}
+        limit: Object = {
+            "type": "Container",
+            "defaultRequest": {"cpu": "40"},
+            "default": {"cpu": "40"},
+            "max": {"cpu": "100"},
+        }
         client.post(core("limitranges", names["limits"]), _object("v1", "LimitRange", "cpu", limits=[limit]))
-        runtime = {
+        runtime: Object = {
             "apiVersion": "node.k8s.io/v1",
             "kind": "RuntimeClass",
             "metadata": {"name": names["runtime"]},
@@ -200,7 +205,11 @@ def admission(cluster: Cluster) -> Iterator[dict[str, str]]:
             "scheduling": {"nodeSelector": {SANDBOX: "true"}},
         }
         client.post(runtimes, runtime)
-        made = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": names["preempts"]}}
+        made: Object = {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": names["preempts"]},
+        }
         client.post(classes, made | {"value": 5, "preemptionPolicy": "PreemptLowerPriority"})
         _volume(cluster, names["claim"])
         yield names

@@ -152,11 +152,11 @@ def varied(cluster: Cluster, operator: Operators, admission: Names) -> Names:
     return admission
 
 
-def what_if(dumped: Path, jobs: Sequence[Object], started: bool = False) -> dict[str, dict[str, Any]]:
+def what_if(dumped: Path, jobs: Sequence[Object], *more: str, started: bool = False) -> dict[str, dict[str, Any]]:
     """What the command says of these jobs, by job; `started`: as a process of its own, which takes its second."""
     manifests = dumped.with_name("jobs.json")
     manifests.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(jobs)}))
-    arguments = ["what-if", "--cluster", str(dumped), "-f", str(manifests), "-o", "json"]
+    arguments = ["what-if", "--cluster", str(dumped), "-f", str(manifests), "-o", "json", *more]
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("MUSTER_", "KUBE"))}
     if started:
         command = [sys.executable, "-m", "muster", *arguments]
@@ -233,27 +233,32 @@ def test_decisions_are_the_same_offline_and_on_the_cluster(cluster: Cluster, var
         printed = tmp_path / "kubectl.json"
         printed.write_text(cluster.plane.kubectl("get", dump.ARGUMENT, "-A", "-o", "json").stdout)
         assert what_if(printed, manifests) == expected
-    differing: dict[str, Any] = {}
+    # One after the other: what would start them is looked for of a few a pass.
+    seen = {key: decision(cluster, key) for key in (submit(cluster, manifest) for manifest in manifests)}
+    assert_same(expected, seen)
+    reasons = {name: expected[key]["reason"] for name, key in zip(waiting, seen, strict=True)}
+    assert reasons == {name: reason for name, (reason, _) in waiting.items()}
 
-    def compare(key: str) -> None:
-        seen = decision(cluster, key)
-        if seen != expected[key]:
-            differing[key] = {part: (expected[key].get(part), seen.get(part)) for part in {*expected[key], *seen}}
-            differing[key] = {part: both for part, both in differing[key].items() if both[0] != both[1]}
-
-    reasons = {}
-    keys = [submit(cluster, manifest) for manifest in manifests]
-    for (name, (reason, _)), key in zip(waiting.items(), keys, strict=True):
-        compare(key)
-        reasons[name] = (reason, expected[key]["reason"])
-    assert not differing, "(offline, on the cluster): " + json.dumps(differing, indent=1)
-    assert {name: said for name, (_, said) in reasons.items()} == {name: due for name, (due, _) in reasons.items()}
-
-    for manifest in fitting_gangs(cluster.namespace, varied):
+    fitting = fitting_gangs(cluster.namespace, varied)
+    dump.write(cluster.client, dumped)
+    foreseen = what_if(dumped, fitting, "--sequential")
+    for manifest in fitting:
         dump.write(cluster.client, dumped)
         expected = what_if(dumped, [manifest])
         key = submit(cluster, manifest)
-        compare(key)
-        assert expected[key]["reason"] == "", expected[key]
-        assert not differing, "(offline, on the cluster): " + json.dumps(differing, indent=1)
-    print(f"FIGURE decisions compared: {len(waiting)} that wait, {len(fitting_gangs('', varied))} that fit")
+        seen[key] = decision(cluster, key)
+        assert not expected[key]["reason"], expected[key]
+        assert_same(expected, {key: seen[key]})
+    assert_same(foreseen, {key: seen[key] for key in foreseen})
+    print(f"FIGURE decisions compared: {len(waiting)} that wait, {len(fitting)} that fit")
+
+
+def assert_same(offline: Mapping[str, dict[str, Any]], live: Mapping[str, dict[str, Any]]) -> None:
+    """Fail with the parts of the decisions in which they differ."""
+    differing = {
+        key: {part: (offline[key].get(part), said.get(part)) for part in {*offline[key], *said}}
+        for key, said in live.items()
+        if said != offline[key]
+    }
+    told = {key: {part: both for part, both in parts.items() if both[0] != both[1]} for key, parts in differing.items()}
+    assert not told, "(offline, on the cluster): " + json.dumps(told, indent=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import os
@@ -279,7 +280,7 @@ def test_a_dump_that_anybody_has_edited_is_answered_or_refused(
         if data.draw(st.booleans()):
             del holder[last]
         else:
-            holder[last] = data.draw(ODD)
+            holder[last] = copy.deepcopy(data.draw(ODD))  # else a later edit would change what is drawn from
     volume = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
     asked = [job(pod={"runtimeClassName": "nvidia", "volumes": [volume]}), job("plain")]
     jobs = bench.file("jobs.json", json.dumps({"kind": "List", "items": asked}))

@@ -160,6 +160,23 @@ def test_cordoned_nodes_take_nothing(bench: Bench) -> None:
     assert said["supposed"] == ["r0-n[0-1] are cordoned", "r1-n0 is cordoned"]
 
 
+def test_doing_what_would_start_a_job_starts_it(bench: Bench) -> None:
+    bench.objects[0]["spec"] = {"unschedulable": True}
+    bench.objects[1]["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+    owner = {"kind": "TrainingJob", "uid": "job-big", "apiVersion": "muster.dev/v1alpha1"}
+    bench.objects += [
+        running("big", "r1-n0"),
+        pod("p", "r1-n0", "research", owner, gpu="4"),
+        pod("q", "r1-n1", gpu="1"),
+    ]
+    code, said = bench.ask(job(replicas=4))
+    actions = said["jobs"][0]["change"]["actions"]
+    assert (code, {action["kind"] for action in actions}) == (2, {"uncordon", "heal", "end", "free"})
+    targets = [target for a in actions for target in ([a["target"]] if a["kind"] == "end" else a["nodes"])]
+    assert bench.ask(job(replicas=4), more=tuple(word for target in targets for word in ("--free", target)))[0] == 0
+    assert bench.ask(job(replicas=4), more=tuple(word for target in targets[1:] for word in ("--free", target)))[0] == 2
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

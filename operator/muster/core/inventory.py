@@ -40,6 +40,7 @@ HEALTH_TAINTS = "node.kubernetes.io/"
 _BUSY, _CAUSE, _TAINTS, _RESOURCES = range(4)
 """Columns of a row: how many hold something there, why it is not usable, the number of its taints, and from here two a
 resource."""
+_DELTAS = 256
 _GHOSTS = 64
 """Nodes that are gone whose rows are kept for them on one ground: so many, and one in so many that are here."""
 
@@ -101,6 +102,8 @@ class Inventory:
         self._evidence = Evidence(None)
         self._column: dict[str, int] = {}
         """Resource name to the column of what is used; what is allocatable lies right of it."""
+        self._deltas: dict[Resources, Ints] = {}
+        """What requests add to a row; forks begin anew, as they may number resources in another order."""
         self._rows = Rows(_RESOURCES)
         self._pods: Overlay[str, _Held] = Overlay()
         self._on: Overlay[str, tuple[str, ...]] | None = None
@@ -406,7 +409,7 @@ class Inventory:
         other = Inventory.__new__(Inventory)
         other.__dict__.update(self.__dict__)
         other._nodes, other._row = self._nodes.fork(), self._row.fork()
-        other._column = dict(self._column)
+        other._column, other._deltas = dict(self._column), {}
         other._pods, other._owned, other._claims = self._pods.fork(), self._owned.fork(), self._claims.fork()
         other._on = None if self._on is None else self._on.fork()
         other._rows = self._rows.fork()
@@ -434,7 +437,7 @@ class Inventory:
         self._nodes, self._row, self._gone = base._nodes.fork(), base._row.fork(), base._gone.fork()
         self._evidence = base._evidence.fork()
         self._spare_rows, self._ghosts = base._spare_rows, base._ghosts
-        self._column = dict(base._column)
+        self._column, self._deltas = dict(base._column), {}
         self.version, self.epoch = base.version, base.epoch
         self._rows.reach(self.size)
         self._rows.widen(base._rows.columns)
@@ -570,6 +573,31 @@ class Inventory:
         self._log.note(row)
         return row
 
+    def _add(self, name: str, requests: Resources, sign: int, busy: int) -> int:
+        """The same for requests that come or go whole, which most pods have in common with others."""
+        row = self._row.get(name)
+        if row is None:
+            row = self._new_row(name)
+        line = self._rows.writable(row)
+        delta = self._deltas.get(requests)
+        if delta is None or len(delta) != len(line):
+            columns = [(self._columns(resource), amount) for resource, amount in requests]
+            line = self._rows.writable(row)
+            delta = np.zeros(len(line), np.int64)
+            for column, amount in columns:
+                delta[column] += amount
+            if len(self._deltas) >= _DELTAS:
+                self._deltas.clear()
+            self._deltas[requests] = delta
+        if sign > 0:
+            line += delta
+        else:
+            line -= delta
+        if busy:
+            line[_BUSY] += busy
+        self._log.note(row)
+        return row
+
     def _move(self, pod: str, before: tuple[str, ...], after: tuple[str, ...]) -> None:
         assert self._on is not None
         for name in before:
@@ -587,9 +615,7 @@ class Inventory:
         busy = 0 if held.daemon else sign
         for name in held.nodes:
             if held.owner is None:
-                amounts = dict(held.requests)
-                gone, new = (_NOTHING, amounts) if sign > 0 else (amounts, _NOTHING)
-                row = self._change(name, gone, new, busy)
+                row = self._add(name, held.requests, sign, busy)
             else:
                 key = (held.owner, name)
                 claim = self.claimed(held.owner).get(name, ())

@@ -48,6 +48,8 @@ def judge(seed: int) -> tuple[int, int, str, str]:
     nodes = nodes_of(seed)
     try:
         if several(seed):
+            if seed % 9 == 0:
+                return seed, nodes, f"several roles, not by exact search: {test_joint.compare_beside(seed, nodes)}", ""
             return seed, nodes, f"several roles: {test_joint.compare(seed, nodes)}", ""
         state = oracle.random_state(seed, nodes)
         answer = Solver().place(state.inventory(), state.shape())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from muster.core.placement.solver import Solver
 
 _FACTORS = np.random.Generator(np.random.PCG64(5)).integers(1 << 62, size=1 << 12) * 2 + 1
+
+_WORK = 8
+"""What a load of a node costs, in additions."""
+_CHUNK = 1 << 18
+"""Loads that are looked at in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,8 @@ def nodes_of(solver: Solver, inventory: Inventory, tree: Tree, blocks: Blocks, m
     for i, name in enumerate(names):
         room = inventory.room(name, tree.rows)
         if room is not None:
-            free[i] = room[0]
+            # Loads take multiples of this, so what is free beyond a multiple never matters.
+            free[i] = room[0] // _unit(blocks, name)
     usable = np.flatnonzero(np.logical_or.reduce([mine > 0 for mine in slots]))
     raw = np.add.reduce([mine * len(block.members) for mine, block in zip(slots, blocks.all, strict=True)])
     code = np.full(tree.count, -1, np.int64)
@@ -62,7 +68,14 @@ def nodes_of(solver: Solver, inventory: Inventory, tree: Tree, blocks: Blocks, m
     columns = np.array([*slots, *free, busy], np.int64)[:, usable]
     firsts, kinds = distinct_rows(columns.T)
     content = columns[:, firsts]
-    fits, drop = _loads(content[: len(slots)], content[len(slots) : -1], names, blocks, meter)
+    extents = [min(int(mine.max()), block.role.count) + 1 for mine, block in zip(slots, blocks.all, strict=True)]
+    meter.spend(_WORK * prod(extents) * len(firsts))
+    step = max(1, _CHUNK // prod(extents))
+    some = [
+        _loads(content[: len(slots), at : at + step], content[len(slots) : -1, at : at + step], names, blocks, extents)
+        for at in range(0, len(firsts), step)
+    ]
+    fits, drop = np.concatenate([mine for mine, _ in some]), np.concatenate([mine for _, mine in some])
     # Other contents can still mean the same loads and the same leftover.
     held = raw[usable][firsts] * (tree.depths == 1)
     rows = [fits.reshape(len(firsts), -1), drop.reshape(len(firsts), -1), content[-1][:, None], held[:, None]]
@@ -71,19 +84,22 @@ def nodes_of(solver: Solver, inventory: Inventory, tree: Tree, blocks: Blocks, m
     return Nodes(code, fits[again], drop[again], content[-1][again].astype(bool), held[again], raw, slots)
 
 
+def _unit(blocks: Blocks, name: str) -> int:
+    """What all that the roles ask of a resource is a multiple of."""
+    asked = [amount for block in blocks.all for mine, amount in block.role.shape.requests if mine == name]
+    return gcd(*(amount for amount in asked if amount > 0))
+
+
 def _loads(
-    slots: Ints, free: Ints, names: list[str], blocks: Blocks, meter: Meter
+    slots: Ints, free: Ints, names: list[str], blocks: Blocks, extents: list[int]
 ) -> tuple[npt.NDArray[np.bool_], Ints]:
-    """(fits, drop) per content and load."""
-    counts = [block.role.count for block in blocks.all]
-    extents = [min(int(mine.max(initial=0)), count) + 1 for mine, count in zip(slots, counts, strict=True)]
-    meter.spend(prod(extents) * slots.shape[1])
+    """(fits, drop) per content and load; resources in units."""
     loads = np.indices(extents).reshape(len(extents), -1)
     asks = np.zeros((len(extents), len(names)), np.int64)
     for i, block in enumerate(blocks.all):
         for name, amount in block.role.shape.requests:
             if amount > 0:
-                asks[i, names.index(name)] = amount
+                asks[i, names.index(name)] = amount // _unit(blocks, name)
     left = free[:, :, None] - (asks.T @ loads)[:, None, :]
     fits = (left >= 0).all(axis=0)
     drop = np.zeros(fits.shape, np.int64)
