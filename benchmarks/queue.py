@@ -205,11 +205,15 @@ def main() -> None:
         return
     columns = [("now", mine), *((title, json.loads(Path(file).read_text())) for title, file in chosen.beside)]
     text = [
-        f"{chosen.waiting} waiting jobs of {SHAPES} shapes on {RACKS * RACK} full nodes; one node is freed every "
-        f"{EVERY // 1000} s of simulated time. Every tenth shape needs one node, the others 16 to 144.",
+        (
+            f"{chosen.waiting} waiting jobs of {SHAPES} shapes on {RACKS * RACK} full nodes; one node is freed every "
+            f"{EVERY // 1000} s of simulated time. Every tenth shape needs one node, the others 16 to 144."
+        ),
         "",
-        f"- {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "
-        f"load average {os.getloadavg()[0]:.1f}; measured {datetime.now(UTC):%Y-%m-%d}",
+        (
+            f"- {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "
+            f"load average {os.getloadavg()[0]:.1f}; measured {datetime.now(UTC):%Y-%m-%d}"
+        ),
         "- `make bench-queue`; a decision is a question that the solver could not answer from memory",
     ]
     body = [[name, *(column.get(name, "") for _, column in columns)] for name in mine]

@@ -8,6 +8,7 @@ import pytest
 from tests.support.builders import START, admissions, asks, changes, committed, job, node, pod, priority_class, role
 
 from muster.core import plan as planning
+from muster.core import telling
 from muster.core.model import (
     Admission,
     Committed,
@@ -30,7 +31,6 @@ from muster.core.model import (
     Waiting,
 )
 from muster.core.plan import plan
-from muster.core.policy import telling
 from muster.core.world import World
 
 NODES = [node("a"), node("b")]

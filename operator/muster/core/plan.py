@@ -17,7 +17,7 @@ from muster.core.model import Committed, Found, Job, Phase, Plan, Reason, Reject
 from muster.core.observe import Seen, observe
 from muster.core.policy import queueing, repair
 from muster.core.policy.room import Room
-from muster.core.policy.telling import Teller
+from muster.core.telling import Teller
 from muster.core.world import World
 
 REFUSED_COMMIT_AFTER = 30_000

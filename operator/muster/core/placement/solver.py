@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import replace
 
@@ -52,7 +52,7 @@ class Solver:
         self._least: OrderedDict[tuple[Epoch, Shape], Least | None] = OrderedDict()
         self._remedies: OrderedDict[Hashable, tuple[Mark, Remedy | None]] = OrderedDict()
         self._ever: OrderedDict[tuple[Epoch, RoleGang], bool] = OrderedDict()
-        self._refusals: OrderedDict[Hashable, deque[Refusal]] = OrderedDict()
+        self._refusals: OrderedDict[Hashable, list[Refusal]] = OrderedDict()
         self.asked = 0
         """How often `place` had to decide: a refusal stands, and is not decided again, while nothing that it was about
         is different, or is again what it was."""
@@ -70,13 +70,15 @@ class Solver:
         before = self._refusals.get(key)
         if before is not None:
             self._refusals.move_to_end(key)
-            for refusal in reversed(before):
-                if refusal.stands(self, inventory, gang):
-                    return refusal.verdict
+            for at in range(len(before) - 1, -1, -1):
+                if before[at].stands(self, inventory, gang):
+                    before.append(before.pop(at))
+                    return before[-1].verdict
         self.asked += 1
         found = self._decided(inventory, shape, gang, budget)
         if isinstance(found, Verdict):
-            latest = kept(self._refusals, key, lambda: deque(maxlen=_STATES), _REFUSED)
+            latest = kept(self._refusals, key, list, _REFUSED)
+            del latest[: len(latest) + 1 - _STATES]
             latest.append(Refusal.of(self, inventory, gang, found))
         return found
 
