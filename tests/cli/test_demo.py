@@ -315,8 +315,14 @@ def test_a_child_that_is_waited_for(tmp_path: Path) -> None:
 def test_a_restart_in_place_is_no_placement() -> None:
     place = Racks(racks=16)
     beside = Beside(place.objects())
-    beside.follow([committed("a", place.rack(0)[:4]), committed("a", place.rack(0)[:4], attempt=2)])
+    again = committed("a", place.rack(0)[:4], attempt=2)
+    again.object["status"]["phase"] = "Repairing"
+    beside.follow([committed("a", place.rack(0)[:4]), again])
     assert beside.sums.placements == 1
+    elsewhere = committed("a", place.rack(0)[1:5], attempt=3)
+    elsewhere.object["status"]["phase"] = "Repairing"
+    beside.follow([*[again] * 2, elsewhere])
+    assert beside.sums.placements == 2
 
 
 def test_a_child_that_ends_is_named_with_its_log(tmp_path: Path) -> None:

@@ -158,9 +158,9 @@ class Beside:
             if isinstance(job, Job) and job.status.placement is not None:
                 self._attempt[name] = job.status.attempt
                 nodes = [node for role in job.status.placement.nodes for node in role]
-                if self._nodes.get(name) != nodes:  # a restart in place places nothing
-                    self._nodes[name] = nodes
+                if status.get("phase") != "Repairing" or self._nodes.get(name) != nodes:  # a restart places nothing
                     self._place(job, nodes)
+                self._nodes[name] = nodes
 
     def _place(self, job: Job, names: list[str]) -> None:
         for cluster in (self._ours, self._greedy):
