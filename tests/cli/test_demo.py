@@ -292,17 +292,24 @@ def test_a_repair_in_words_and_numbers() -> None:
     times = {"detected": "00.5", "decided": "00.750", "deleted": "02", "created": "02.1", "running": "04"}
     repair = {name: f"2026-03-01T12:00:{at}Z" for name, at in times.items()}
     repair |= {"failed": "2026-03-01T12:00:00Z", "attempt": 2, "cause": "node"}
-    status = {"lastRepair": repair, "lastFailure": {"message": "worker 1 lost its node r01-n01"}}
     before = {0: "r01-n00", 1: "r01-n01", 2: "r01-n02"}
-    made = mended("a", status, before, before | {1: "r01-n17"})
+
+    def after(nodes: str) -> Object:
+        last = {"message": "worker 1 lost its node r01-n01"}
+        return {"lastRepair": repair, "lastFailure": last, "placement": {"roles": [{"nodes": nodes}]}}
+
+    made = mended("a", after("r01-n[00,17,02]"), before)
     assert made is not None
     assert made.moves() == "rank 1 moves from r01-n01 to r01-n17, in the same rack; 2 keep theirs"
     assert made.stages() == "seen 0.5, decided 0.8, old pods gone 2.0, new pods made 2.1, all running 4.0"
-    away = mended("a", status, before, {rank: f"r02-n0{rank}" for rank in before})
+    away = mended("a", after("r02-n[00-02]"), before)
     assert away is not None
     assert (away.same_racks, away.kept) == (False, 0)
     assert "and 2 more ranks move, in another rack" in away.moves()
-    assert mended("a", {}, before, before) is None
+    stayed = mended("a", after("r01-n[00-02]"), before)
+    assert stayed is not None
+    assert stayed.moves() == "all 3 ranks keep their nodes"
+    assert mended("a", {}, before) is None
 
 
 def test_a_child_that_is_waited_for(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from muster.kube.hostlist import expand
+from muster.kube.quantity import Malformed
 
 STAGES = {
     "detected": "seen",
@@ -27,13 +30,10 @@ def ended() -> Object:
     return {"metadata": {"annotations": {f"fake.muster.dev/{name}": value for name, value in wishes.items()}}}
 
 
-def where(pods: Iterable[Mapping[str, Any]]) -> dict[int, str]:
-    """The nodes of the ranks of a gang of one role, of the pods that have not ended."""
-    return {
-        int(pod["metadata"]["labels"]["muster.dev/rank"]): pod["spec"]["nodeName"]
-        for pod in pods
-        if pod["spec"].get("nodeName") and pod["status"].get("phase") not in ("Succeeded", "Failed")
-    }
+def where(status: Mapping[str, Any]) -> dict[int, str]:
+    """The nodes of the ranks of a gang of one role, as its status has them committed."""
+    nodes = expand(status["placement"]["roles"][0]["nodes"])
+    return {} if isinstance(nodes, Malformed) else dict(enumerate(nodes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +79,19 @@ class Mended:
         }
 
 
-def mended(job: str, status: Mapping[str, Any], before: Mapping[int, str], after: Mapping[int, str]) -> Mended | None:
+def mended(job: str, status: Mapping[str, Any], before: Mapping[int, str]) -> Mended | None:
     """The last repair of a job's status, with the nodes of its ranks before and after it; None if there was none."""
     repair = status.get("lastRepair")
     if repair is None:
         return None
-    failed = datetime.fromisoformat(repair["failed"])
+    after, failed = where(status), datetime.fromisoformat(repair["failed"])
     return Mended(
         job,
         repair["attempt"],
         repair["cause"],
         str((status.get("lastFailure") or {}).get("message", "")),
-        tuple((rank, node, after.get(rank, "")) for rank, node in sorted(before.items()) if after.get(rank) != node),
-        sum(after.get(rank) == node for rank, node in before.items()),
+        tuple((rank, node, after[rank]) for rank, node in sorted(before.items()) if after[rank] != node),
+        sum(after[rank] == node for rank, node in before.items()),
         {name: (datetime.fromisoformat(repair[name]) - failed).total_seconds() for name in STAGES if name in repair},
     )
 

@@ -142,7 +142,7 @@ class Story:
 
     async def _node_lost(self) -> None:
         self.screen.chapter("A node dies: its rank gets another of the same rack, all others keep theirs")
-        before = where(self._pods("pretrain"))
+        before = where(self._status("pretrain"))
         taken = Counter(rack(pod["spec"].get("nodeName", "")) for pod in self.recorder.now["Pod"].values())
         there = Counter(rack(node["metadata"]["name"]) for node in self.recorder.now["Node"].values())
         spare = [node for node in before.values() if taken[rack(node)] < there[rack(node)]]
@@ -154,9 +154,10 @@ class Story:
 
     async def _rank_fails(self) -> None:
         self.screen.chapter("A rank fails by itself: all start again where they are, and what it said is kept")
-        before = where(self._pods("pretrain"))
+        before = where(self._status("pretrain"))
         rank = self.chance.choice(sorted(before))
-        pod = next(pod for pod in self._pods("pretrain") if pod["metadata"]["labels"]["muster.dev/rank"] == str(rank))
+        named = {"muster.dev/rank": str(rank), "muster.dev/attempt": "2"}
+        pod = next(pod for pod in self._pods("pretrain") if named.items() <= pod["metadata"]["labels"].items())
         await self.api.call("PATCH", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}", ended(), MERGE)
         await self._mended("pretrain", 3, before)
         await self._last_words("pretrain", rank, 2)
@@ -240,7 +241,7 @@ class Story:
             return status["phase"] == "Running" and int(status.get("attempt", 0)) >= attempt
 
         await self._until(name, again, f"is mended in attempt {attempt}")
-        made = mended(name, self._status(name), before, where(self._pods(name)))
+        made = mended(name, self._status(name), before)
         if made is None or made.attempt != attempt:
             raise BrokenOffError(f"{name} was not mended in place: {self._status(name).get('lastFailure')}")
         self.mends.append(made)
