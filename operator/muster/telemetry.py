@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from muster.core.inventory import BLAMED, CAUSES, HELD
 from muster.core.model import Change, Committed, Gone, Job, Kind, LastRepair, Leading, Phase, Plan, Upsert
 from muster.core.world import World
 
@@ -280,6 +281,17 @@ class _WorldGauges(Collector):
             "Domains that live gangs touch beyond the least that the empty cluster would need",
             ["level"],
             {(level,): n for level, n in excess.items()},
+        )
+        inventory = self._world.inventory
+        bad: Tally[str] = Tally(dict.fromkeys((CAUSES[BLAMED], CAUSES[HELD], *inventory.rulebook.causes), 0))
+        for node in self._world.nodes:
+            if (cause := inventory.cause(node)) in bad:
+                bad[cause] += 1
+        yield _family(
+            "muster_nodes_blamed",
+            "Nodes that get no new pods for their health rule, their flapping, or the blame of several jobs",
+            ["cause"],
+            {(cause,): n for cause, n in bad.items()},
         )
         lag = {(kind,): seconds for kind, seconds in self._lag().items()}
         yield _family("muster_cache_lag_seconds", "Since the watch of a kind was last heard", ["kind"], lag)

@@ -186,7 +186,8 @@ class _Rank:
     def _judge_failed(self, pod: Pod, since: int) -> None:
         failure = pod.failure or Failure()
         rule = first_match(self.job.policy.rules, failure)
-        lost = self._node_lost(self.world.nodes.get(self.where))
+        node = self.world.nodes.get(self.where)
+        lost = self._node_lost(node) or self._drained(node, already=True)
         if rule is not None and rule.action is FailureAction.REPLACE_NODE:
             why = f"{self.who} on {self.where} failed, a rule replaces the node: {how(pod)}"
             self._broke(Fault.NODE, why, rule=rule, blames=True, pod=pod, since=since)
@@ -209,7 +210,7 @@ class _Rank:
         if pod.node is None and not pod.terminating:
             self._judge_unbound(pod, node)
             return
-        lost = self._node_lost(node) or self._taken_away(node)
+        lost = self._node_lost(node) or self._taken_away(node) or self._drained(node)
         if lost is not None:
             why = f"{self.who} lost its node {self.where}: {lost[0]}"
             self._broke(Fault.NODE, why, blames=lost[1], silent=lost[2])
@@ -254,6 +255,17 @@ class _Rank:
         executing = replace(node, taints=tuple(t for t in node.taints if t.effect == "NoExecute"))
         taint = untolerated(executing, self.claim.shape.roles[self.role].filter.tolerations)
         return (f"taint {describe(taint)}", False, False) if taint is not None else None
+
+    def _drained(self, node: Node | None, *, already: bool = False) -> tuple[str, bool, bool] | None:
+        """A health rule that orders to drain the node, once its delay is over; `already`: the rank has failed there, so
+        there is nothing to wait for."""
+        if node is None:
+            return None
+        for rule, since in self.world.inventory.rulebook.drains(node):
+            begun = since if since is not None else self.world.pasts.noticed(node.name, rule.cause)
+            if already or begun is None or self.found.at(begun + rule.after, self.now):
+                return f"the node is unfit: {rule.cause}", True, False
+        return None
 
     def _broke(
         self,

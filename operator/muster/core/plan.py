@@ -239,10 +239,11 @@ class _Planner:
 
     def plan(self) -> Plan:
         """All that was decided."""
+        times = (self._world.agenda.next_wake(self._wakes), self._world.next_expiry)
         return Plan(
             transitions=tuple(self._transitions),
             verdicts=tuple(self._verdicts),
-            wake_at=self._world.agenda.next_wake(self._wakes),
+            wake_at=min((at for at in times if at is not None), default=None),
             wakes=tuple(sorted(self._wakes.items())),
             capacity=self._world.capacity,
             errors=tuple(self._errors),

@@ -18,12 +18,14 @@ from muster.core.model import (
     Admission,
     Change,
     Child,
+    Elapsed,
     Gone,
     Job,
     Kind,
     Leading,
     Lost,
     Node,
+    NodePast,
     Phase,
     Placement,
     Plan,
@@ -47,6 +49,7 @@ from muster.core.model import (
     Verdict,
     Viewed,
 )
+from muster.core.pasts import Pasts
 from muster.core.placement import Solver
 from muster.core.topology import survey
 
@@ -111,6 +114,8 @@ class World:
         self._viewed: set[tuple[str, int]] = set()
         self._synced: set[Kind] = set()
         self._claims = Claims(self.inventory)
+        self.pasts = Pasts(self.inventory)
+        """What is remembered of nodes beyond their records."""
         self._planned_capacity = -1
         self._active: set[str] = set()
         """The jobs with an attempt under way, as assumed."""
@@ -299,7 +304,13 @@ class World:
             detected_preset=levels.preset,
             invalid=self.topology.invalid or levels.invalid,
             observed_generation=self.topology.generation,
+            avoided=self.pasts.avoided(),
         )
+
+    @property
+    def next_expiry(self) -> int | None:
+        """When (ms) something ends by time alone: `Elapsed` is to be applied then."""
+        return self.pasts.next_expiry
 
     # --- the agenda -------------------------------------------------------------------------------------------------
 
@@ -371,6 +382,8 @@ class World:
                 self.term = term
                 self._viewed.clear()
                 self._touch_all()
+            case Elapsed(at):
+                self._touch_nodes(self.pasts.elapse(at))
 
     def _refused(self, change: Refused) -> None:
         entry = self._jobs.get(change.job)
@@ -417,6 +430,7 @@ class World:
                     self._touch_node(record.name)
                     if record.unready_since is None or record.out_of_service:
                         self._forget_ghosts(record.name)
+                    self._touch_nodes(self.pasts.see(known, record, at))
                 if known is None or known.labels != record.labels:
                     self._relabelled = True
             case TopologySpec():
@@ -424,9 +438,13 @@ class World:
                 self.topology = record
                 if changed:
                     self.inventory.set_topology(record)
+                self._touch_nodes(self.pasts.read(record, self.nodes.values(), at, rules=changed))
+                if changed:
                     self._touch_all()
                     for uid in self._jobs:  # admissions are by pod defaults too
                         self._reclaim(uid)
+            case NodePast():
+                self._touch_nodes(self.pasts.put(record))
             case PriorityClass():
                 self.priority_classes[record.name] = record
                 self._ask_refused_again()
@@ -499,6 +517,10 @@ class World:
         if entry is not None and entry.record.deleting:
             self._reclaim(uid)
 
+    def _touch_nodes(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._touch_node(name)
+
     def _touch_node(self, name: str, but: str | None = None) -> None:
         for uid in self._claims.jobs_on(name):
             if uid != but:
@@ -519,6 +541,7 @@ class World:
                 if self.refused_commit(job.id) is not None:
                     del self._refusals[job.id]
             entry.record = job
+        self._touch_nodes(self.pasts.blame(job))
         attempt = job.status.attempt
         self._viewed -= {(job.id, old) for old in range(max(0, attempt - 2), attempt)}
         self._reclaim(job.id)
@@ -554,6 +577,7 @@ class World:
                 for node in [n for n in self.nodes.values() if n.uid == id_]:
                     del self.nodes[node.name]
                     self.inventory.drop_node(node.name)
+                    self.pasts.gone(node.name, at)
                     self._touch_node(node.name)
                     self._forget_ghosts(node.name)
                     self._relabelled = True
@@ -561,6 +585,7 @@ class World:
                 if self.topology.uid == id_:
                     self.topology = AUTO
                     self.inventory.set_topology(AUTO)
+                    self.pasts.read(AUTO, self.nodes.values(), at, rules=True)
                     self._touch_all()
                     for uid in self._jobs:
                         self._reclaim(uid)
@@ -617,6 +642,7 @@ class World:
             if entry.cleared is not None:
                 changes.append(Gone(Kind.POD, "", entry.cleared, uid))
         changes += [Upsert(child, 0) for child in self._children.values()]
+        changes += [Upsert(past, 0) for past in self.pasts.records()]
         changes += list(self._refusals.values())
         changes += [Synced(kind) for kind in Kind if kind in self._synced]
         changes.append(Leading(self.term))
@@ -641,6 +667,7 @@ class World:
         """Equal before and after anything that only reads."""
         return (
             self.inventory.fingerprint(),
+            self.pasts.fingerprint(),
             self.term,
             {uid: (e.record, e.since, e.assumed, e.cleared) for uid, e in self._jobs.items()},
             dict(self._pods),
