@@ -14,7 +14,7 @@ import random
 import time
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ from benchmarks import placement_baselines as baselines
 from benchmarks.placement_world import FILLS, GPU, cluster, filled, gang, gangs, load, pod
 from benchmarks.report import say, write
 from muster.core.inventory import Inventory
-from muster.core.model import Filter, Found, Requirement, Shape, Verdict
+from muster.core.model import Filter, Found, Requirement, Shape, Taint, Verdict
 from muster.core.placement import Solver
 
 T = TypeVar("T")
@@ -188,6 +188,40 @@ def noting(inventory: Inventory) -> tuple[float, float]:
     return event, (time.thread_time() - start) / 200 * 1e6
 
 
+def failing(bench: Bench) -> str:
+    """Milliseconds for what happens to one node, until three shapes have been decided on again."""
+    inventory = filled(bench.base, "random 20 %", bench.solver)
+    shapes = [gang(100), gang(64, 16), gang(200)]
+    node = next(inventory.present())
+
+    def decide() -> float:
+        start = time.thread_time()
+        for shape in shapes:
+            bench.solver.place(inventory, shape)
+        return (time.thread_time() - start) * 1e3
+
+    def after(change: Callable[[], None]) -> str:
+        decide()
+        start = time.thread_time()
+        change()
+        event = (time.thread_time() - start) * 1e3
+        return f"{event + decide():.2f}"
+
+    ill = replace(node, taints=(Taint("node.kubernetes.io/unreachable", "", "NoExecute"),), unready_since=1)
+    told = {
+        "ill": after(lambda: inventory.put_node(ill)),
+        "tainted": after(lambda: inventory.put_node(replace(node, taints=(Taint("a", "", "NoSchedule"),)))),
+        "deleted": after(lambda: inventory.drop_node(node.name)),
+        "back": after(lambda: inventory.put_node(node)),
+        "new": after(lambda: inventory.put_node(replace(node, name=f"{node.name}-new"))),
+    }
+    return (
+        f"- {bench.racks * 18:,} nodes: one node, until three shapes have been decided on again, ms of CPU: "
+        + ", ".join(f"{what} {ms}" for what, ms in told.items())
+        + f"; nothing {decide():.2f}"
+    )
+
+
 def memory(racks: int) -> tuple[float, float, float]:
     """MB per 10,000 nodes: inventory, topology tree, and one view with one search for up to 256 pods."""
     tracemalloc.start()
@@ -262,6 +296,7 @@ def main() -> None:
         event, fork = noting(bench.base)
         lines += worse_lines(bench)
         lines.append(f"- {racks * 18:,} nodes: noting a pod {event:.1f} us (at most 5 asked for), a fork {fork:.1f} us")
+        lines.append(failing(bench))
         gc.unfreeze()
     held = memory(chosen.racks[0])
     lines.append(

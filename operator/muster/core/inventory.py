@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from muster.core.changes import Log, Mark
 from muster.core.evidence import Evidence
+from muster.core.health import Rulebook
 from muster.core.model import Node, Pod, Resources, Taint, TopologySpec
 from muster.core.overlay import Overlay
 from muster.core.rows import Ints, Rows
@@ -30,16 +31,25 @@ UNBOUNDED = 1 << 50
 """Allocatable `pods` of a node that names none."""
 HOST_PORT = "hostport/"
 
-USABLE, CORDONED, NOT_READY, OUT_OF_SERVICE, OUTSIDE, ABSENT, BARRED = range(7)
-CAUSES = ("", "cordoned", "NotReady", "out of service", "nodeSelector", "absent", "quarantined")
-"""Why a node is not usable whatever the pod; index = the codes above."""
-
-HEALTH_TAINTS = "node.kubernetes.io/"
-"""Taints of this prefix are Kubernetes' word on cordons and health: the empty healthy cluster has none."""
+USABLE, CORDONED, NOT_READY, OUT_OF_SERVICE, OUTSIDE, ABSENT, BARRED, HELD, BLAMED = range(9)
+CAUSES = (
+    "",
+    "cordoned",
+    "NotReady",
+    "out of service",
+    "nodeSelector",
+    "absent",
+    "quarantined",
+    "held back after flapping",
+    "blamed by several jobs",
+)
+"""Why a node is not usable whatever the pod; index = the codes above. The causes of health rules follow them, see
+`Inventory.words`."""
 
 _BUSY, _CAUSE, _TAINTS, _RESOURCES = range(4)
 """Columns of a row: how many hold something there, why it is not usable, the number of its taints, and from here two a
 resource."""
+_DELTAS = 256
 _GHOSTS = 64
 """Nodes that are gone whose rows are kept for them on one ground: so many, and one in so many that are here."""
 
@@ -101,6 +111,8 @@ class Inventory:
         self._evidence = Evidence(None)
         self._column: dict[str, int] = {}
         """Resource name to the column of what is used; what is allocatable lies right of it."""
+        self._deltas: dict[Resources, Ints] = {}
+        """What requests add to a row; forks begin anew, as they may number resources in another order."""
         self._rows = Rows(_RESOURCES)
         self._pods: Overlay[str, _Held] = Overlay()
         self._on: Overlay[str, tuple[str, ...]] | None = None
@@ -109,6 +121,12 @@ class Inventory:
         self._claims: Overlay[str, Mapping[str, Resources]] = Overlay()
         self._log = Log()
         self._spec: TopologySpec | None = None
+        self.rulebook = Rulebook()
+        """The health rules in force."""
+        self.words: tuple[str, ...] = CAUSES
+        """Why a node may not be usable, by code: CAUSES, then those of the health rules. The same on one ground."""
+        self._withheld: Overlay[str, int] = Overlay()
+        """Nodes that get no new pods for what is remembered of them, here or not, with the code of the cause."""
         self._levels: Levels | None = None
         self._healthy = False
         self.version = 0
@@ -134,7 +152,7 @@ class Inventory:
             if taints != self._rows.at(row, _TAINTS):
                 self.version += 1
                 self._put(row, _TAINTS, taints)
-                if old is not None and steady(old.taints) != steady(node.taints):
+                if old is not None and self._steady(old.taints) != self._steady(node.taints):
                     self.epoch = Epoch()
             return
         self.version += 1
@@ -175,6 +193,17 @@ class Inventory:
             if row is not None and self._rows.at(row, _CAUSE) == USABLE:
                 self.version += 1
                 self._put(row, _CAUSE, BARRED)
+
+    def withhold(self, name: str, cause: int | None) -> None:
+        """From now on a node of this name gets no new pods, for HELD or BLAMED; with None it does again."""
+        if cause is None:
+            self._withheld.pop(name)
+        else:
+            self._withheld[name] = cause
+        node, row = self._nodes.get(name), self._row.get(name)
+        if node is not None and row is not None and (code := self._cause_of(node)) != self._rows.at(row, _CAUSE):
+            self.version += 1
+            self._put(row, _CAUSE, code)
 
     def use(self, pod: Pod) -> None:
         """Note a pod as it is now: terminal pods, and unbound ones that are neither pinned nor nominated, hold
@@ -249,6 +278,8 @@ class Inventory:
             return
         self.version += 1
         self._spec = spec
+        self.rulebook = Rulebook.of(spec)
+        self.words = (*CAUSES, *self.rulebook.causes)
         self._evidence = Evidence(spec, self.present())
         self._judge_all()
         self.epoch = Epoch()
@@ -300,10 +331,14 @@ class Inventory:
     def cause(self, name: str) -> str:
         """Why a node is not usable whatever the pod; empty if it is usable."""
         row = self._row.get(name)
-        return CAUSES[ABSENT if row is None else self._rows.at(row, _CAUSE)]
+        return self.words[ABSENT if row is None else self._rows.at(row, _CAUSE)]
+
+    def withheld(self, name: str) -> bool:
+        """The node gets no new pods for what is remembered of it."""
+        return name in self._withheld
 
     def causes(self, rows: Ints | None = None) -> Ints:
-        """A code of CAUSES for every row, or for some."""
+        """A code of `words` for every row, or for some."""
         return self._read(_CAUSE, rows)
 
     def intact(self, rows: Ints | None = None) -> npt.NDArray[np.bool_]:
@@ -317,7 +352,7 @@ class Inventory:
         return list(self._taints)
 
     def look(self, rows: Ints, resources: Sequence[str]) -> tuple[Ints, Ints, Ints]:
-        """Of some rows at once, in lines: how many hold something there, the code of CAUSES, the number of the taints;
+        """Of some rows at once, in lines: how many hold something there, the code of `words`, the number of the taints;
         then a line a resource of what is free of it, and of what is allocatable, as `room` tells them (0 for what no
         node offers)."""
         columns = [_BUSY, _CAUSE, _TAINTS]
@@ -416,17 +451,19 @@ class Inventory:
         other = Inventory.__new__(Inventory)
         other.__dict__.update(self.__dict__)
         other._nodes, other._row = self._nodes.fork(), self._row.fork()
-        other._column = dict(self._column)
+        other._column, other._deltas = dict(self._column), {}
         other._pods, other._owned, other._claims = self._pods.fork(), self._owned.fork(), self._claims.fork()
         other._on = None if self._on is None else self._on.fork()
         other._rows = self._rows.fork()
         other._log = Log(self._log.mark())
         other._gone, other._evidence = self._gone.fork(), self._evidence.fork()
+        other._withheld = self._withheld.fork()
         self._names_shared = other._names_shared = True
         return other
 
     def emptied(self) -> Inventory:
-        """The empty healthy cluster: the same nodes without pods, claims, cordons and unreadiness."""
+        """The empty healthy cluster: the same nodes without pods, claims, cordons, and all that speaks against their
+        health."""
         other = self.fork()
         other._log = Log()
         other._pods, other._owned, other._claims = Overlay(), Overlay(), Overlay()
@@ -444,7 +481,7 @@ class Inventory:
         self._nodes, self._row, self._gone = base._nodes.fork(), base._row.fork(), base._gone.fork()
         self._evidence = base._evidence.fork()
         self._spare_rows, self._ghosts = base._spare_rows, base._ghosts
-        self._column = dict(base._column)
+        self._column, self._deltas = dict(base._column), {}
         self.version, self.epoch = base.version, base.epoch
         self._rows.reach(self.size)
         self._rows.widen(base._rows.columns)
@@ -508,6 +545,10 @@ class Inventory:
     def _numbered(self, taints: tuple[Taint, ...]) -> int:
         return self._taints.setdefault(taints, len(self._taints)) if taints else 0
 
+    def _steady(self, taints: tuple[Taint, ...]) -> tuple[Taint, ...]:
+        """Taints without those that tell of cordons and health."""
+        return tuple([taint for taint in taints if not self.rulebook.is_health(taint.key)])
+
     def _takes_part(self, node: Node) -> bool:
         return self._spec is None or takes_part(self._spec, node)
 
@@ -520,7 +561,12 @@ class Inventory:
             return CORDONED
         if node.out_of_service:
             return OUT_OF_SERVICE
-        return USABLE if node.unready_since is None else NOT_READY
+        if node.unready_since is not None:
+            return NOT_READY
+        flaw = self.rulebook.flaw(node)
+        if flaw is not None:
+            return len(CAUSES) + self.rulebook.causes.index(flaw.cause)
+        return self._withheld.get(node.name) or USABLE
 
     def _new_row(self, name: str) -> int:
         if self._names_shared:
@@ -580,6 +626,31 @@ class Inventory:
         self._log.note(row)
         return row
 
+    def _add(self, name: str, requests: Resources, sign: int, busy: int) -> int:
+        """The same for requests that come or go whole, which most pods have in common with others."""
+        row = self._row.get(name)
+        if row is None:
+            row = self._new_row(name)
+        line = self._rows.writable(row)
+        delta = self._deltas.get(requests)
+        if delta is None or len(delta) != len(line):
+            columns = [(self._columns(resource), amount) for resource, amount in requests]
+            line = self._rows.writable(row)
+            delta = np.zeros(len(line), np.int64)
+            for column, amount in columns:
+                delta[column] += amount
+            if len(self._deltas) >= _DELTAS:
+                self._deltas.clear()
+            self._deltas[requests] = delta
+        if sign > 0:
+            line += delta
+        else:
+            line -= delta
+        if busy:
+            line[_BUSY] += busy
+        self._log.note(row)
+        return row
+
     def _move(self, pod: str, before: tuple[str, ...], after: tuple[str, ...]) -> None:
         assert self._on is not None
         for name in before:
@@ -597,9 +668,7 @@ class Inventory:
         busy = 0 if held.daemon else sign
         for name in held.nodes:
             if held.owner is None:
-                amounts = dict(held.requests)
-                gone, new = (_NOTHING, amounts) if sign > 0 else (amounts, _NOTHING)
-                row = self._change(name, gone, new, busy)
+                row = self._add(name, held.requests, sign, busy)
             else:
                 key = (held.owner, name)
                 claim = self.claimed(held.owner).get(name, ())
@@ -612,11 +681,6 @@ class Inventory:
                     self._owned.pop(key)
             if sign < 0:
                 self._recycle(row)
-
-
-def steady(taints: tuple[Taint, ...]) -> tuple[Taint, ...]:
-    """Taints without those by which Kubernetes tells of cordons and health."""
-    return tuple([taint for taint in taints if not taint.key.startswith(HEALTH_TAINTS)])
 
 
 def _plus(a: Amounts, b: Resources, sign: int) -> Amounts:

@@ -253,10 +253,10 @@ class _Planner:
         queue_at = self._teller.wake_at
         if not self._queued and world.queue_at is not None:
             queue_at = world.queue_at if queue_at is None else min(queue_at, world.queue_at)
-        wakes = [at for at in (world.agenda.next_wake(self._wakes), queue_at) if at is not None]
+        times = (world.agenda.next_wake(self._wakes), world.next_expiry, queue_at)
         return Plan(
             transitions=(*self._transitions, *self._teller.transitions),
-            wake_at=min(wakes, default=None),
+            wake_at=min((at for at in times if at is not None), default=None),
             wakes=tuple(sorted(self._wakes.items())),
             capacity=world.capacity,
             errors=tuple(self._errors),

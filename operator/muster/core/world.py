@@ -19,12 +19,14 @@ from muster.core.model import (
     Admission,
     Change,
     Child,
+    Elapsed,
     Gone,
     Job,
     Kind,
     Leading,
     Lost,
     Node,
+    NodePast,
     Phase,
     Placement,
     Plan,
@@ -48,6 +50,7 @@ from muster.core.model import (
     Verdict,
     Viewed,
 )
+from muster.core.pasts import Pasts
 from muster.core.placement import Solver
 from muster.core.topology import survey
 
@@ -72,6 +75,8 @@ class _Entry:
     assumed: Transition | None = None
     _made: tuple[Job | Rejected, Transition, Job | Rejected] | None = None
     """What `now` was last made of, and what it was."""
+    cleared: int | None = None
+    """When (ms) a pod of the job last vanished."""
 
     @property
     def now(self) -> Job | Rejected:
@@ -117,6 +122,8 @@ class World:
         self._viewed: set[tuple[str, int]] = set()
         self._synced: set[Kind] = set()
         self._claims = Claims(self.inventory)
+        self.pasts = Pasts(self.inventory)
+        """What is remembered of nodes beyond their records."""
         self._planned_capacity = -1
         self._queue_at: int | None = None
         """When the queue is to be walked even if nothing happens."""
@@ -201,6 +208,10 @@ class World:
     def seen_pods_of(self, uid: str) -> Iterable[SeenPod]:
         """The same with the time of each one's last change of stage."""
         return self._pods_by_job.get(uid, {}).values()
+
+    def cleared(self, uid: str) -> int | None:
+        """When (ms) a pod of the job last vanished from the API, as far as was seen."""
+        return self._jobs[uid].cleared
 
     def ghosts_of(self, uid: str) -> Iterable[SeenPod]:
         """Pods of this job that were taken out of the API while their machine did not answer, with when that was: what
@@ -335,7 +346,13 @@ class World:
             detected_preset=levels.preset,
             invalid=self.topology.invalid or levels.invalid,
             observed_generation=self.topology.generation,
+            avoided=self.pasts.avoided(),
         )
+
+    @property
+    def next_expiry(self) -> int | None:
+        """When (ms) something ends by time alone: `Elapsed` is to be applied then."""
+        return self.pasts.next_expiry
 
     # --- the agenda -------------------------------------------------------------------------------------------------
 
@@ -383,8 +400,8 @@ class World:
         match change:
             case Upsert(record, at):
                 self._upsert(record, at)
-            case Gone(kind, id_, at):
-                self._gone(kind, id_, at)
+            case Gone(kind, id_, at, owner):
+                self._gone(kind, id_, at, owner)
             case Synced(kind):
                 self._synced.add(kind)
                 if self.ready:
@@ -409,6 +426,8 @@ class World:
                 self.term = term
                 self._viewed.clear()
                 self._touch_all()
+            case Elapsed(at):
+                self._touch_nodes(self.pasts.elapse(at))
 
     def _refused(self, change: Refused) -> None:
         entry = self._jobs.get(change.job)
@@ -465,6 +484,7 @@ class World:
                     self._touch_node(record.name)
                     if record.unready_since is None or record.out_of_service:
                         self._forget_ghosts(record.name)
+                    self._touch_nodes(self.pasts.see(known, record, at))
                 if known is None or known.labels != record.labels:
                     self._relabelled = True
             case TopologySpec():
@@ -472,10 +492,14 @@ class World:
                 self.topology = record
                 if changed:
                     self.inventory.set_topology(record)
+                self._touch_nodes(self.pasts.read(record, self.nodes.values(), at, rules=changed))
+                if changed:
                     self._asked_anew()
                     self._touch_all()
                     for uid in self._jobs:  # admissions are by pod defaults too
                         self._reclaim(uid)
+            case NodePast():
+                self._touch_nodes(self.pasts.put(record))
             case PriorityClass():
                 self.priority_classes[record.name] = record
                 self._line_up_all()
@@ -552,6 +576,10 @@ class World:
         if entry is not None and entry.record.deleting:
             self._reclaim(uid)
 
+    def _touch_nodes(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._touch_node(name)
+
     def _touch_node(self, name: str, but: str | None = None) -> None:
         for uid in self._claims.jobs_on(name):
             if uid != but:
@@ -572,6 +600,7 @@ class World:
                 if self.refused_commit(job.id) is not None:
                     del self._refusals[job.id]
             entry.record = job
+        self._touch_nodes(self.pasts.blame(job))
         attempt = job.status.attempt
         self._viewed -= {(job.id, old) for old in range(max(0, attempt - 2), attempt)}
         self._reclaim(job.id)
@@ -583,7 +612,7 @@ class World:
         compare-and-set fail."""
         return job.rv > assumed.base_rv
 
-    def _gone(self, kind: Kind, id_: str, at: int) -> None:
+    def _gone(self, kind: Kind, id_: str, at: int, owner: str) -> None:
         match kind:
             case Kind.POD:
                 known = self._pods.pop(id_, None)
@@ -591,6 +620,9 @@ class World:
                     self._remember(known.pod, at)
                     self._forget_owner(known.pod)
                     self.inventory.free(id_)
+                entry = self._jobs.get((known.pod.job if known is not None else "") or owner)
+                if entry is not None:
+                    entry.cleared = max(at, entry.cleared or 0)
             case Kind.JOB:
                 if self._jobs.pop(id_, None) is not None:
                     self._reclaim(id_)
@@ -605,6 +637,7 @@ class World:
                 for node in [n for n in self.nodes.values() if n.uid == id_]:
                     del self.nodes[node.name]
                     self.inventory.drop_node(node.name)
+                    self.pasts.gone(node.name, at)
                     self._touch_node(node.name)
                     self._forget_ghosts(node.name)
                     self._relabelled = True
@@ -613,6 +646,7 @@ class World:
                     self.topology = AUTO
                     self.inventory.set_topology(AUTO)
                     self._asked_anew()
+                    self.pasts.read(AUTO, self.nodes.values(), at, rules=True)
                     self._touch_all()
                     for uid in self._jobs:
                         self._reclaim(uid)
@@ -694,7 +728,11 @@ class World:
         for ghosts in self._ghosts.values():
             for seen in ghosts.values():
                 changes += [Upsert(seen.pod, seen.since), Gone(Kind.POD, seen.pod.id, seen.since)]
+        for uid, entry in self._jobs.items():
+            if entry.cleared is not None:
+                changes.append(Gone(Kind.POD, "", entry.cleared, uid))
         changes += [Upsert(child, 0) for child in self._children.values()]
+        changes += [Upsert(past, 0) for past in self.pasts.records()]
         changes += list(self._refusals.values())
         changes += [Synced(kind) for kind in Kind if kind in self._synced]
         changes.append(Leading(self.term))
@@ -719,8 +757,9 @@ class World:
         """Equal before and after anything that only reads."""
         return (
             self.inventory.fingerprint(),
+            self.pasts.fingerprint(),
             self.term,
-            {uid: (e.record, e.since, e.assumed) for uid, e in self._jobs.items()},
+            {uid: (e.record, e.since, e.assumed, e.cleared) for uid, e in self._jobs.items()},
             dict(self._pods),
             {uid: dict(ghosts) for uid, ghosts in self._ghosts.items()},
             dict(self._children),

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from tests.core.placement import oracle
+from tests.core.placement import joint, oracle
 from tests.support import cluster
 
 from muster.core.inventory import Inventory
@@ -220,6 +220,41 @@ def check(case_: Case, solver: Solver) -> str:
     _applied(case_, solver, remedy)
     assert remedy.largest == max(n for n in range(case_.shape.roles[0].count) if not n or fits(case_, case_.now, n))
     return "whole" if _exhausted(case_, remedy) else "applied"
+
+
+def check_joint(seed: int, solver: Solver) -> str:
+    """For several roles the nodes that are named are enough; gives what kind of state it was."""
+    rng = random.Random(f"joint change {seed}")
+    state = joint.random_state(seed, rng.randint(6, 24))
+    for spot in state.spots:
+        if not spot.used and rng.random() < 0.6:
+            spot.used = {cluster.GPU: rng.randint(1, spot.has[cluster.GPU]), "cpu": 1000, "pods": 1}
+        spot.cordoned = spot.cordoned or rng.random() < 0.1
+    inventory, shape = state.inventory(), state.shape()
+    for i in range(3):
+        mine = [spot.name for spot in state.spots if rng.random() < 0.15]
+        inventory.claim(f"job-{i}", dict.fromkeys(mine, (("cpu", 500), ("pods", 1))))
+    verdict = solver.place(inventory, shape)
+    if isinstance(verdict, Found) or verdict.reason not in (Reason.INSUFFICIENT_CAPACITY, Reason.FRAGMENTED):
+        return "placed" if isinstance(verdict, Found) else verdict.reason.value
+    remedy = solver.remedy(inventory, shape, verdict)
+    assert remedy is not None
+    if remedy.count is None:
+        return "not known"
+    assert remedy == Solver().remedy(inventory, shape, verdict)
+    assert {name for action in remedy.actions for name in action.nodes} == set(remedy.nodes), seed
+    after = inventory.fork()
+    for action in remedy.actions:
+        node = after.node(action.target)
+        if action.kind is ActionKind.END:
+            after.release(action.target)
+        elif action.kind is ActionKind.FREE:
+            after.free(f"p-{action.target}")
+        else:
+            assert node is not None
+            after.put_node(replace(node, cordoned=False))
+    assert isinstance(solver.place(after, shape), Found), (seed, remedy)
+    return "several" if len(shape.roles) > 1 else "one"
 
 
 def _applied(case_: Case, solver: Solver, remedy: Remedy) -> None:

@@ -22,6 +22,10 @@ _WIDE = 64
 """More than any entry of a vector, but half as much as leftover may be."""
 
 
+EFFORT = 0.0
+"""What one solve may cost, in CP-SAT's deterministic seconds; 0 for no bound."""
+
+
 @dataclass
 class Part:
     """One role. `segments`: (level, sizes in rank order, the size if equal)."""
@@ -318,6 +322,8 @@ def solve(state: Broken) -> tuple[tuple[int, ...], list[list[str]]] | None:
     m.minimize(weighted)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
+    if EFFORT:
+        solver.parameters.max_deterministic_time = EFFORT
     status = solver.solve(m)
     if status == cp_model.INFEASIBLE:
         return None

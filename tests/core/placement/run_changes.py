@@ -1,7 +1,7 @@
 """`python -m tests.core.placement.run_changes`: what is said to start a waiting gang, in hundreds of random states.
 
-Prints how many states waited, on how many of them every smaller set of nodes was tried, and the seed of every
-difference; ends with 1 if there is one.
+Prints how many states waited, on how many of them every smaller set of nodes was tried, how many had several roles, and
+the seed of every difference; ends with 1 if there is one.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from tests.core.placement import changes
 from muster.core.placement import Solver
 
 NOT_WAITING = {"placed", "invalid"}
+JOINT = 1000
+"""Seeds of states with several roles, of which a fifth waits."""
 KEPT = Solver()
 
 
@@ -25,6 +27,14 @@ def judge(seed: int) -> tuple[int, str, str]:
     """(seed, what kind of state it was, the difference if any)."""
     try:
         return seed, changes.check(changes.case(seed), KEPT), ""
+    except Exception:
+        return seed, "different", traceback.format_exc()
+
+
+def judge_joint(seed: int) -> tuple[int, str, str]:
+    """The same for several roles."""
+    try:
+        return seed, changes.check_joint(seed, KEPT), ""
     except Exception:
         return seed, "different", traceback.format_exc()
 
@@ -49,9 +59,17 @@ def main() -> int:
                 print(f"seed {seed}: {problem}", flush=True)
             if waiting == chosen.states:
                 break
+        several: Counter[str] = Counter()
+        for seed, kind, problem in pool.imap_unordered(judge_joint, range(JOINT), chunksize=8):
+            several[kind] += 1
+            if problem:
+                different.append(seed)
+                print(f"several roles, seed {seed}: {problem}", flush=True)
     told = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common())
     print(f"seeds from {chosen.first}: {waiting} waiting states in {time.monotonic() - start:.0f} s ({told})")
     print(f"every smaller set of nodes tried on {kinds['whole']} of them")
+    told = ", ".join(f"{kind} {n}" for kind, n in several.most_common())
+    print(f"several roles: {several['several']} waiting states whose change was applied ({told})")
     print(f"{len(different)} differences" + (f", seeds {different}" if different else ""))
     return 1 if different else 0
 

@@ -17,10 +17,11 @@ from collections import Counter
 from collections.abc import Iterator
 from multiprocessing import get_context
 
-from tests.core.placement import joint, oracle, test_joint
+from tests.core.placement import joint, oracle, repair_oracle, test_joint
 from tests.core.placement.test_oracle import compare
+from tests.core.placement.test_repair import compare as compare_repair
 
-from muster.core.model import Found
+from muster.core.model import Found, Verdict
 from muster.core.placement import Solver
 
 LEAST, MOST = 16, 400
@@ -48,6 +49,8 @@ def judge(seed: int) -> tuple[int, int, str, str]:
     nodes = nodes_of(seed)
     try:
         if several(seed):
+            if seed % 9 == 0:
+                return seed, nodes, f"several roles, not by exact search: {test_joint.compare_beside(seed, nodes)}", ""
             return seed, nodes, f"several roles: {test_joint.compare(seed, nodes)}", ""
         state = oracle.random_state(seed, nodes)
         answer = Solver().place(state.inventory(), state.shape())
@@ -59,13 +62,29 @@ def judge(seed: int) -> tuple[int, int, str, str]:
     return seed, nodes, "placed" if isinstance(answer, Found) else answer.reason.value, ""
 
 
-def judged(seeds: range, jobs: int) -> Iterator[tuple[int, int, str, str]]:
+def judge_repair(seed: int) -> tuple[int, int, str, str]:
+    """The same of a repair."""
+    repair_oracle.EFFORT = EFFORT
+    nodes = len(repair_oracle.random_broken(seed).spots)
+    try:
+        answer = compare_repair(seed)
+    except oracle.UnprovenError:
+        return seed, nodes, UNPROVEN, ""
+    except Exception:
+        return seed, nodes, "different", traceback.format_exc()
+    if isinstance(answer, Verdict):
+        return seed, nodes, answer.reason.value, ""
+    return seed, nodes, answer.how if answer.proven else f"{answer.how} (not proven)", ""
+
+
+def judged(seeds: range, jobs: int, repairs: bool) -> Iterator[tuple[int, int, str, str]]:
     """One after the other, or in processes."""
+    each = judge_repair if repairs else judge
     if jobs == 1:
-        yield from map(judge, seeds)
+        yield from map(each, seeds)
         return
     with get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap_unordered(judge, seeds, chunksize=16)
+        yield from pool.imap_unordered(each, seeds, chunksize=16)
 
 
 def main() -> int:
@@ -74,13 +93,14 @@ def main() -> int:
     parser.add_argument("--states", type=int, default=5000)
     parser.add_argument("--first", type=int, default=1_000_000, help="the first seed")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--repairs", action="store_true", help="repairs instead of placements")
     chosen = parser.parse_args()
     seeds = range(chosen.first, chosen.first + 2 * chosen.states)
     kinds: Counter[str] = Counter()
     sizes: list[int] = []
     different: list[int] = []
     start = time.monotonic()
-    for seed, nodes, kind, problem in judged(seeds, chosen.jobs):
+    for seed, nodes, kind, problem in judged(seeds, chosen.jobs, chosen.repairs):
         kinds[kind] += 1
         if kind == UNPROVEN:
             continue

@@ -117,6 +117,12 @@ def test_a_domains_ranks_are_broken_up_as_little_as_can_be() -> None:
     assert in_racks(ranks) in (["r1"] * 6 + ["r2"] * 6, ["r2"] * 6 + ["r1"] * 6)
 
 
+def test_a_segment_may_start_elsewhere_than_where_most_pods_are_so_that_fewer_follow_it_elsewhere() -> None:
+    # Only r1 holds the four, so r2 holds one of the ones and the two: the first one had better be there.
+    (ranks,) = placed(racks(5, 3, leaf=1), gang(role(8, segments=[("nvlink", (1, 2, 1, 4))])))
+    assert in_racks(ranks) == ["r2"] * 3 + ["r1"] * 5
+
+
 def test_nested_uneven_sizes_keep_both_orders() -> None:
     nodes = racks(8, 8, 8, 8)
     shape = role(20, segments=[("leaf", (6, 14)), ("nvlink", (2, 4, 8, 2, 4))])
@@ -125,6 +131,13 @@ def test_nested_uneven_sizes_keep_both_orders() -> None:
 
 
 # --- Several roles ----------------------------------------------------------------------------------------------------
+
+
+def test_beside_other_roles_too_the_shorter_last_segment_comes_last_at_each_level() -> None:
+    # The second leaf has ten of fourteen pods, and the shorter two among them.
+    shape = role(14, segments=[("nvlink", 4)])
+    ranks, _ = placed(racks(4, 0, 4, 6), gang(shape, role(1, 0, name="launcher")))
+    assert in_racks(ranks) == ["r1"] * 4 + ["r3"] * 4 + ["r4"] * 6
 
 
 def test_each_role_has_ranks_of_its_own_by_its_own_pods() -> None:

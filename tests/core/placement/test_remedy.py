@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -21,6 +22,12 @@ ON_A = Requirement("metadata.name", "In", ("r0-n0",))
 def test_the_smallest_change_starts_the_gang_and_no_smaller_one_does(block: int) -> None:
     kinds = {changes.check(changes.case(seed), KEPT) for seed in range(block * 20, block * 20 + 20)}
     assert "whole" in kinds
+
+
+def test_for_several_roles_the_nodes_that_are_named_are_enough() -> None:
+    kinds = Counter(changes.check_joint(seed, KEPT) for seed in range(200))
+    assert kinds["several"] > 20
+    assert kinds["not known"] < kinds["several"] / 4
 
 
 def racks(pods: Iterable[Pod] = ()) -> Inventory:
@@ -78,3 +85,13 @@ def test_a_node_that_is_cordoned_and_held_takes_two_actions_and_counts_once() ->
     assert found.count == 1
     kinds = [action.kind for action in found.actions]
     assert kinds == [ActionKind.UNCORDON, ActionKind.HEAL, ActionKind.END]
+
+
+def test_a_cordon_that_only_the_taint_shows_yet_is_named() -> None:
+    inventory = racks()
+    inventory.claim("all", {f"r{r}-n{n}": cluster.gpus(4) for r in range(2) for n in range(4) if (r, n) != (1, 2)})
+    node = inventory.node("r1-n2")
+    assert node is not None
+    inventory.put_node(replace(node, taints=(changes.UNSCHEDULABLE,)))
+    found = remedy(inventory, cluster.role(1, 4))
+    assert [(action.kind, action.target) for action in found.actions] == [(ActionKind.UNCORDON, "r1-n2")]

@@ -9,6 +9,10 @@ to the inventory: what-ifs run on forks. Nodes are looked at only through `tree`
 (`sums` by content, `packing` the key), `answer` and `ranks` number the pods, `judge`, `largest` and `apart` say why
 not; `several` asks `exact`, and `sequence` (role after role) and `relax` (bounds) where that ends; `kept` bounds what
 is kept, oldest out.
+
+`Solver.repair` mends a placement that lost ranks: fewest moved ranks, then the same objective. `repair` searches what
+must give way, on a `repair_case`; `repair_parts` says what stays of a role and what is free, which `repair_try` puts
+back by `repair_place` and `repair_fill`; `repair_anew` places the gang as a whole, `repair_verdict` says what lacked.
 """
 
 from muster.core.placement.solver import BUDGET, Solver

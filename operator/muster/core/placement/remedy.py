@@ -13,9 +13,9 @@ import numpy as np
 
 from muster.core.inventory import Inventory
 from muster.core.model import Reason, Remedy, Shape, Verdict
-from muster.core.placement import remedy_actions, remedy_relax
+from muster.core.placement import remedy_actions, remedy_relax, remedy_several
 from muster.core.placement.gang import Gang, RoleGang
-from muster.core.placement.remedy_search import IN_USE, Stock, fewest
+from muster.core.placement.remedy_search import Stock, fewest, weights
 from muster.core.placement.tasks import tractable
 from muster.core.placement.tree import Ints, Tree
 
@@ -28,12 +28,12 @@ MENDED = frozenset({Reason.UNSATISFIABLE, Reason.INSUFFICIENT_CAPACITY, Reason.F
 
 def smallest(solver: Solver, inventory: Inventory, shape: Shape, verdict: Verdict) -> Remedy | None:
     """What would start a shape that this inventory refused with this verdict; None for other verdicts than `MENDED`.
-    For several roles, and for segments of too many sizes, nothing is known yet."""
+    For several roles, and for segments of too many sizes, only a number of nodes that is enough."""
     gang = solver.gang(inventory, shape)
     if isinstance(gang, Verdict) or verdict.reason not in MENDED:
         return None
     if len(gang.roles) > 1 or not tractable(gang.roles[0]):
-        return Remedy()
+        return Remedy() if verdict.reason is Reason.UNSATISFIABLE else remedy_several.enough(solver, inventory, gang)
     (role,) = gang.roles
     if verdict.reason is Reason.UNSATISFIABLE:
         return _never(solver, inventory, shape, gang, verdict)
@@ -45,28 +45,19 @@ def smallest(solver: Solver, inventory: Inventory, shape: Shape, verdict: Verdic
     relax = remedy_relax.relaxations(solver, inventory, shape, gang)
     tree = solver.tree(inventory)
     then = np.maximum(now, solver.view(solver.emptied(inventory), role).slots)
-    stock = Stock(now, then, _weights(tree, inventory, busy), busy)
+    stock = Stock(now, then, weights(tree, inventory, busy), busy)
     found, proven = fewest(tree, stock, role)
-    change = None if found is None else remedy_actions.chosen(tree, inventory, found)
-    if change is not None and not _roomy(tree, role, change):
+    change = None if found is None else remedy_actions.chosen(tree, inventory, role, found)
+    if change is not None and not remedy_actions.roomy(change):
         # DaemonSets take room on some node: seldom, so it is not looked for before.
         stock = Stock(now, _beside_daemons(tree, inventory, role, stock), stock.weight, busy)
         found, proven = fewest(tree, stock, role)
-        change = None if found is None else remedy_actions.chosen(tree, inventory, found)
+        change = None if found is None else remedy_actions.chosen(tree, inventory, role, found)
     if change is None:
         return Remedy(largest=largest, relax=relax, proven=proven)
-    nodes, actions = remedy_actions.told(tree, inventory, role, change)
+    nodes, actions = remedy_actions.told(tree, inventory, gang.roles, change)
     level, domain = remedy_actions.around(tree, inventory, nodes)
     return Remedy(len(nodes), nodes, level, domain, actions, proven, largest, 0, relax)
-
-
-def _roomy(tree: Tree, role: RoleGang, change: remedy_actions.Chosen) -> bool:
-    """Whether the nodes have room for their pods beside what DaemonSets hold there."""
-    for at, pods in change.pods.items():
-        held = [h.amounts for h in change.holders[tree.names[at]] if h.daemon]
-        if held and remedy_actions.slots_beside(change.nodes[at], role.shape.requests, held) < pods:
-            return False
-    return True
 
 
 def _beside_daemons(tree: Tree, inventory: Inventory, role: RoleGang, stock: Stock) -> Ints:
@@ -82,12 +73,6 @@ def _beside_daemons(tree: Tree, inventory: Inventory, role: RoleGang, stock: Sto
             room = remedy_actions.slots_beside(node, role.shape.requests, held)
             then[at] = max(stock.now[at], min(then[at], room))
     return then
-
-
-def _weights(tree: Tree, inventory: Inventory, busy: np.ndarray) -> Ints:
-    """Which of equally many nodes one would free: cordoned ones first, then unhealthy ones, then those in use."""
-    sick = (inventory.causes(tree.rows) > 1).astype(np.int64)
-    return np.where(busy, IN_USE, sick)
 
 
 def _never(solver: Solver, inventory: Inventory, shape: Shape, gang: Gang, verdict: Verdict) -> Remedy:

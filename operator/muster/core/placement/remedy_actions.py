@@ -7,13 +7,14 @@ whatever may stay beside the gang's pods stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from muster.core.eligibility import HARD, tolerated
-from muster.core.inventory import HEALTH_TAINTS, HOST_PORT, UNBOUNDED, Amounts, Holder, Inventory
+from muster.core.health import HEALTH_TAINTS
+from muster.core.inventory import HOST_PORT, UNBOUNDED, Amounts, Holder, Inventory
 from muster.core.model import Action, ActionKind, Filter, Node, Resources
 from muster.core.placement.gang import RoleGang
 from muster.core.placement.remedy_search import IN_USE, Freed
@@ -24,6 +25,16 @@ UNSCHEDULABLE = HEALTH_TAINTS + "unschedulable"
 _KINDS = (ActionKind.UNCORDON, ActionKind.HEAL, ActionKind.FREE)
 _Class = tuple[int, int, int, int]
 """Of nodes in use that may stand in for each other: domain, slots now and when free, pods that they get."""
+
+
+def load_of(requests: Resources, pods: int) -> dict[str, int]:
+    """What so many pods ask for together."""
+    return {resource: amount * pods for resource, amount in requests}
+
+
+def fits_beside(node: Node, load: Amounts, held: Iterable[Amounts]) -> bool:
+    """Whether a load fits on a node, whatever its health, on which only this is held."""
+    return slots_beside(node, tuple(load.items()), held) > 0
 
 
 def slots_beside(node: Node, requests: Resources, held: Iterable[Amounts]) -> int:
@@ -38,34 +49,49 @@ def slots_beside(node: Node, requests: Resources, held: Iterable[Amounts]) -> in
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The nodes to free by position: the pods that each is to take, and its record; who holds them, by name."""
+    """The nodes to free by position: what the gang's pods will ask for there, and its record; who holds them, by
+    name."""
 
-    pods: dict[int, int]
+    loads: Mapping[int, Amounts]
     nodes: dict[int, Node]
     holders: dict[str, list[Holder]]
 
 
-def chosen(tree: Tree, inventory: Inventory, found: Freed) -> Chosen:
+def chosen(tree: Tree, inventory: Inventory, role: RoleGang, found: Freed) -> Chosen:
     """Which nodes are freed for a placement, of those that may stand in for each other."""
-    pods = dict(sorted(_regrouped(tree, inventory, found).items()))
+    pods = _regrouped(tree, inventory, found)
+    return of_loads(tree, inventory, {at: load_of(role.shape.requests, n) for at, n in pods.items()})
+
+
+def of_loads(tree: Tree, inventory: Inventory, loads: Mapping[int, Amounts]) -> Chosen:
+    """The nodes that these loads are for."""
     nodes: dict[int, Node] = {}
-    for at in pods:
+    for at in sorted(loads):
         node = inventory.node(tree.names[at])
         assert node is not None
         nodes[at] = node
-    return Chosen(pods, nodes, inventory.holders([node.name for node in nodes.values()]))
+    return Chosen(loads, nodes, inventory.holders([node.name for node in nodes.values()]))
+
+
+def roomy(change: Chosen) -> bool:
+    """Whether the nodes have room for their loads beside what DaemonSets hold there."""
+    for at, node in change.nodes.items():
+        held = [holder.amounts for holder in change.holders[node.name] if holder.daemon]
+        if held and not fits_beside(node, change.loads[at], held):
+            return False
+    return True
 
 
 def told(
-    tree: Tree, inventory: Inventory, role: RoleGang, change: Chosen
+    tree: Tree, inventory: Inventory, roles: Sequence[RoleGang], change: Chosen
 ) -> tuple[tuple[str, ...], tuple[Action, ...]]:
     """The nodes to free, in natural order, and what to do: uncordon, heal, end jobs (those of most nodes first), end
     other pods."""
     ended: dict[str, list[str]] = {}
     single: list[tuple[ActionKind, str, int]] = []
     for at, node in change.nodes.items():
-        single += [(kind, node.name, 0) for kind in _ailments(node, role.shape.filter)]
-        for holder in _in_the_way(node, role.shape.requests, change.pods[at], change.holders[node.name], ended):
+        single += [(kind, node.name, 0) for kind in _ailments(inventory, node, [role.shape.filter for role in roles])]
+        for holder in _in_the_way(node, change.loads[at], change.holders[node.name], ended):
             if holder.owner is not None:
                 ended.setdefault(holder.owner, []).append(node.name)
             else:
@@ -92,29 +118,35 @@ def around(tree: Tree, inventory: Inventory, names: Sequence[str]) -> tuple[str,
     return "", ""
 
 
-def _ailments(node: Node, wanted: Filter) -> list[ActionKind]:
+def _ailments(inventory: Inventory, node: Node, wanted: Sequence[Filter]) -> list[ActionKind]:
     out = []
     taints = [
         taint.key
         for taint in node.taints
-        if taint.effect in HARD and taint.key.startswith(HEALTH_TAINTS) and not tolerated(taint, wanted.tolerations)
+        if taint.effect in HARD
+        and inventory.rulebook.is_health(taint.key)
+        and not all(tolerated(taint, each.tolerations) for each in wanted)
     ]
     if node.cordoned or UNSCHEDULABLE in taints:
         out.append(ActionKind.UNCORDON)
-    if node.out_of_service or node.unready_since is not None or any(key != UNSCHEDULABLE for key in taints):
+    if (
+        node.out_of_service
+        or node.unready_since is not None
+        or any(key != UNSCHEDULABLE for key in taints)
+        or inventory.rulebook.flaw(node) is not None
+        or inventory.withheld(node.name)
+    ):
         out.append(ActionKind.HEAL)
     return out
 
 
-def _in_the_way(
-    node: Node, requests: Resources, pods: int, holders: Sequence[Holder], ended: dict[str, list[str]]
-) -> list[Holder]:
-    """The holders that have to go for so many pods; those that go elsewhere anyway go first."""
+def _in_the_way(node: Node, load: Amounts, holders: Sequence[Holder], ended: dict[str, list[str]]) -> list[Holder]:
+    """The holders that have to go for a load; those that go elsewhere anyway go first."""
     stay = [holder.amounts for holder in holders if holder.daemon]
     out = []
     others = [holder for holder in holders if not holder.daemon]
     for holder in sorted(others, key=lambda h: (h.owner in ended, h.owner is not None, h.owner or "")):
-        if slots_beside(node, requests, [*stay, holder.amounts]) >= pods:
+        if fits_beside(node, load, [*stay, holder.amounts]):
             stay.append(holder.amounts)
         else:
             out.append(holder)
@@ -135,15 +167,13 @@ def _regrouped(tree: Tree, inventory: Inventory, found: Freed) -> dict[int, int]
                 classes.setdefault((domain, int(stock.now[at]), int(stock.then[at]), pods), []).append(at)
     if not classes:
         return out
-    taken = np.zeros(tree.count, bool)
-    taken[list(found.pods)] = True
     kind = np.full(tree.count, -1, np.int64)
     wanted = sorted(classes, key=lambda key: (-key[3], key))
     for number, key in enumerate(wanted):
         part = slice(*tree.start[found.depth][key[0] : key[0] + 2].tolist())
         alike = (stock.now[part] == key[1]) & (stock.then[part] == key[2]) & (stock.weight[part] == IN_USE)
-        # What holds pods of the placement as it is, or is of another kind, is not to be had.
-        kind[part][alike & ~taken[part] & (kind[part] < 0)] = number
+        # One that takes pods as it is may be freed instead: the other then takes those.
+        kind[part][alike & (kind[part] < 0)] = number
         kind[classes[key]] = number
     need = np.array([len(classes[key]) for key in wanted], np.int64)
     for at in _by_jobs(tree, inventory, kind, need):

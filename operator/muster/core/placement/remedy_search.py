@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from muster.core.inventory import Inventory
 from muster.core.placement.answer import spread
 from muster.core.placement.curves import INFINITE
 from muster.core.placement.field import Field, apart
@@ -49,6 +50,12 @@ class Freed:
     pods: dict[int, int]
     depth: int
     stock: Stock
+
+
+def weights(tree: Tree, inventory: Inventory, busy: Mask) -> Ints:
+    """Which of equally many nodes one would free: cordoned ones first, then unhealthy ones, then those in use."""
+    sick = (inventory.causes(tree.rows) > 1).astype(np.int64)
+    return np.where(busy, IN_USE, sick)
 
 
 def fewest(tree: Tree, stock: Stock, role: RoleGang) -> tuple[Freed | None, bool]:

@@ -30,14 +30,18 @@ from muster.core.inventory import Inventory
 from muster.core.model import Repaired, Shape, Verdict
 from muster.core.placement import repair_anew, repair_verdict
 from muster.core.placement.repair_case import Case
-from muster.core.placement.repair_parts import FREE, Choice, Left, Region, left
+from muster.core.placement.repair_parts import FREE, Choice, Left, Piece, Region, left
 from muster.core.placement.repair_try import Answer, filled, worth
 from muster.core.placement.tree import Ints
 
 if TYPE_CHECKING:
     from muster.core.placement.solver import Solver
 
+BUDGET = 400
+"""Patterns that one repair may try; for several roles, which cost more, a quarter of it."""
 Pattern = tuple[Choice, ...]
+_PATIENCE = 8
+"""Patterns after which it is asked whether there can be any repair at all."""
 _WHOLE = -1
 """The role in a choice that is about the domain that all roles share."""
 
@@ -80,7 +84,7 @@ def repaired(
 
 class _Search:
     def __init__(self, case: Case, budget: int) -> None:
-        self.case, self.budget = case, budget
+        self.case, self.budget = case, budget if len(case.gang.roles) == 1 else budget // 4
         self.steps = 0
         self.cut = False
         """The budget ended, or something could not be judged."""
@@ -102,6 +106,8 @@ class _Search:
                     self.cut = True
                     break
                 self.steps += 1
+                if best is None and self.steps == _PATIENCE and repair_anew.hopeless(self.case):
+                    return None
                 tried = self._tried[pattern] = self._try(pattern)
                 if not pattern:
                     self.lacking = tried.lacking
@@ -147,7 +153,7 @@ class _Search:
         homes = tree.domain[case.together][np.concatenate([mine[mine != FREE] for mine in at])]
         shared = sorted(set(homes.tolist()))
         if len(shared) > 1:
-            return self._torn(pattern, (_WHOLE, 0, 0), shared, bound, free=False)
+            return self._torn(pattern, (_WHOLE, 0, 0), shared, bound)
         stays: list[Left] = []
         for index, (parts, mine) in enumerate(zip(case.parts, at, strict=True)):
             stay = left(tree, parts, mine, shared[0])
@@ -155,7 +161,7 @@ class _Search:
                 level, piece = stay
                 lies = mine[parts.ranks(level, piece)]
                 domains = sorted(set(tree.domain[parts.depths[level]][lies[lies != FREE]].tolist()))
-                return self._torn(pattern, (index, level, piece), domains, bound, free=True)
+                return self._torn(pattern, (index, level, piece), domains, bound)
             stays.append(stay)
         answer, lacking, known = filled(case, stays, at)
         if answer is not None:
@@ -180,12 +186,9 @@ class _Search:
                 marks[role][ranks] &= tree.domain[parts.depths[level]][case.at[role][ranks]] == domain
         return marks
 
-    def _torn(
-        self, pattern: Pattern, piece: tuple[int, int, int], domains: list[int], bound: int, *, free: bool
-    ) -> _Tried:
-        """Survivors that must share a domain lie in several, by today's labels: one of these, or none, is kept."""
-        choices = [*domains, FREE] if free else domains
-        return _Tried(bound, None, [_with(pattern, (piece, choice)) for choice in choices], [], known=True)
+    def _torn(self, pattern: Pattern, piece: Piece, domains: list[int], bound: int) -> _Tried:
+        """Survivors that must share a domain lie in several, by today's labels: one of these is kept at first."""
+        return _Tried(bound, None, [_with(pattern, (piece, domain)) for domain in domains], [], known=True)
 
     def _yielding(
         self, pattern: Pattern, stays: list[Left], at: list[Ints], lacking: list[tuple[int, Region]]
@@ -202,14 +205,14 @@ class _Search:
             if len(self.case.gang.roles) == 1:
                 more += min(costs)
             if not number:
-                following = [_with(pattern, (piece, FREE)) for piece in pieces]
+                following = [_with(pattern, (piece, FREE)) for piece in self._unlike(pieces, at)]
         return following, more
 
-    def _pieces(self, stay: Left, at: list[Ints], index: int, region: Region) -> list[tuple[int, int, int]]:
+    def _pieces(self, stay: Left, at: list[Ints], index: int, region: Region) -> list[Piece]:
         """The pieces that keep something in a domain that lacks room for a role, and may help by giving way."""
         case, (level, domain) = self.case, region
         depth = case.parts[index].depths[level - 1] if level else case.together
-        out: list[tuple[int, int, int]] = []
+        out: list[Piece] = []
         for other, (parts, mine) in enumerate(zip(case.parts, at, strict=True)):
             inside = np.flatnonzero((mine != FREE) & (case.tree.domain[depth][mine] == domain))
             if not len(inside):
@@ -221,6 +224,33 @@ class _Search:
             for at_level in levels:
                 pieces = np.unique(np.searchsorted(parts.firsts[at_level], inside, "right") - 1)
                 out += [(other, at_level, piece) for piece in pieces.tolist()]
+        return out
+
+    def _unlike(self, pieces: list[Piece], at: list[Ints]) -> list[Piece]:
+        """Of innermost pieces that could change places with all their nodes only the first: of one kind and parent, in
+        one domain of the last level, on nodes that are alike and that they do not share."""
+        case, tree = self.case, self.case.tree
+        if len(at) > 1:
+            return pieces
+        (parts,), (mine,), (base,) = case.parts, at, case.base
+        pods = case.held(at)[0]
+        seen: set[object] = set()
+        out: list[Piece] = []
+        for piece in pieces:
+            _, level, number = piece
+            spots = mine[parts.ranks(level, number)]
+            spots = spots[spots != FREE]
+            where, there = np.unique(spots, return_counts=True)
+            bottoms = tree.domain[tree.depths - 1][where]
+            sign: object = piece
+            innermost = level == parts.last - 1
+            if innermost and (bottoms == bottoms[0]).all() and (pods[where] == there).all():
+                nodes = sorted(zip(there.tolist(), base[where].tolist(), case.busy[where].tolist(), strict=True))
+                parent = int(parts.parents[level][number])
+                sign = level, int(parts.kinds[level][number]), parent, int(bottoms[0]), tuple(nodes)
+            if sign not in seen:
+                seen.add(sign)
+                out.append(piece)
         return out
 
     def _roomy(self, stay: Left, at: list[Ints], index: int, region: Region) -> bool:

@@ -11,7 +11,7 @@ from muster.core.inventory import Inventory
 from muster.core.model import Objective, Shape
 from muster.core.placement import scene
 from muster.core.placement.gang import Gang
-from muster.core.placement.repair_fill import Ground
+from muster.core.placement.repair_curves import Ground
 from muster.core.placement.repair_parts import FREE, Mask, parts_of
 from muster.core.placement.tree import Ints
 
@@ -78,8 +78,21 @@ class Case:
             held[index] > 0,
             self._job_preferred,
             self._own[index],
+            lambda: self._codes(slots),
             None if fewer is None else fewer(index),
         )
+
+    def _codes(self, slots: list[Ints]) -> Ints:
+        """See `Ground`. How slots get fewer depends on what is free of every resource that a role asks for."""
+        codes: Ints = slots[0] * 2 + self.busy
+        if len(slots) > 1:
+            asked = {resource for role in self.gang.roles for resource, _ in role.shape.requests}
+            free = (self.inventory.room(resource, self.tree.rows) for resource in sorted(asked))
+            for column in (*slots[1:], *(room[0] for room in free if room is not None)):
+                _, mine = np.unique(column, return_inverse=True)
+                _, codes = np.unique(codes, return_inverse=True)
+                codes = codes * (int(mine.max(initial=0)) + 1) + mine
+        return codes
 
     def objective(self, positions: Sequence[Ints]) -> tuple[Objective, tuple[tuple[str, int], ...]]:
         """The vector of a whole placement, and the domains that it touches."""

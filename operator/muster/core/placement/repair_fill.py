@@ -9,47 +9,20 @@ entry of the vector; a state is how many pieces of each kind a domain takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
 
 import numpy as np
 
 from muster.core.placement.gang import Vector
-from muster.core.placement.repair_parts import Mask, Parts, Region
-from muster.core.placement.tree import Ints, Tree
+from muster.core.placement.repair_curves import LATER, Curve, Ground, Link, both, classes
+from muster.core.placement.repair_parts import Parts, Region
+from muster.core.placement.tree import Ints
 
 _FIELD = 40
 """Bits of an entry of the vector."""
 _MANY = 64
 """Nodes of a domain above which those that are alike are told apart by arrays."""
-
-Link = Any
-_LATER = "later"
-"""How a domain takes its state was worked out for one like it, and will be for itself if it is chosen."""
-"""None, or (what the children before take, child, its state, how it takes it)."""
-Curve = dict[Vector, tuple[int, Link]]
-
-
-@dataclass(slots=True)
-class Ground:
-    """What one role is placed on. `fewer(position, pods)`: by how much `rest` changes there when so many pods are put
-    on it; None: by their number."""
-
-    tree: Tree
-    slots: Ints
-    rest: Ints
-    """Slots of all roles, per position: what counts as left over."""
-    busy: Mask
-    """Not intact before this gang."""
-    used: Mask
-    """Some pod of the gang is there already;"""
-    own: Mask
-    """one of this role."""
-    job_preferred: int
-    own_preferred: int
-    fewer: Callable[[int, int], int] | None = None
 
 
 @dataclass(slots=True)
@@ -127,7 +100,7 @@ class Filling:
                 times[id(inner)] = times.get(id(inner), 0) + 1
                 if times[id(inner)] > sum(caps):
                     continue
-            curve = _both(curve, inner, caps, child)
+            curve = both(curve, inner, caps, child)
         return curve
 
     def _whole(self, depth: int, domain: int, level: int, caps: Vector) -> Curve:
@@ -150,18 +123,16 @@ class Filling:
             for state, (key, link) in self._inside(depth, domain, level, caps).items():
                 out[state] = key + (touch if any(state) else 0), link
         if alike >= 0:
-            out = {state: (key, _LATER if any(state) else None) for state, (key, _) in out.items()}
+            out = {state: (key, LATER if any(state) else None) for state, (key, _) in out.items()}
             self._known[mark] = out
         return out
 
     def _class(self, depth: int, domain: int) -> int:
         """Domains of one number hold alike nodes, in whatever order; -1 where the gang is already, or a region."""
-        if self.ground.fewer is not None:
-            return -1
         tree = self.ground.tree
         bottom = tree.depths - 1
         if self._bottoms is None:
-            self._bottoms = _classes(self.ground, bottom)
+            self._bottoms = classes(self.ground, bottom)
             for at, mine in self._around:
                 if at == bottom:
                     self._bottoms[mine] = -1
@@ -218,7 +189,7 @@ class Filling:
                     state: (key + (touch if any(state) else 0), link)
                     for state, (key, link) in self._on_node(at, level, caps).items()
                 }
-            curve = _both(curve, one, caps, at - start)
+            curve = both(curve, one, caps, at - start)
         return curve
 
     def _on_node(self, at: int, level: int, caps: Vector) -> Curve:
@@ -287,7 +258,7 @@ class Filling:
                     own = self.wanted.get((level + 1, child), (0,))
                     out.pods.setdefault(child, []).append((child, self._made(level, state, own)[0]))
                 else:
-                    if inner is _LATER:
+                    if inner is LATER:
                         none = (0,) * len(parts.pods[level + 1])
                         inner = self._found(below, child, level + 1, self._made(level, state, none))
                     self._walk(below, child, (level + 1, child), inner, out)
@@ -295,46 +266,10 @@ class Filling:
                 if state[0]:
                     out.pods.setdefault(home, []).append((child, state[0]))
             else:
-                if inner is _LATER:
+                if inner is LATER:
                     inner = self._found(below, child, level, state)
                 self._walk(below, child, region, inner, out)
 
     def _found(self, depth: int, domain: int, level: int, state: Vector) -> Link:
         """How the children of a domain take a state."""
         return self._inside(depth, domain, level, state)[state][1]
-
-
-def _classes(ground: Ground, depth: int) -> list[int]:
-    """Domains just above the nodes numbered by what nodes they hold; -1 for those in which the gang is already."""
-    tree = ground.tree
-    codes = ground.slots * 2 + ground.busy
-    _, columns = np.unique(codes, return_inverse=True)
-    width = int(columns.max(initial=0)) + 1
-    where = tree.domain[depth] * width + columns
-    table = np.bincount(where, minlength=tree.domains(depth) * width).astype(np.int32).reshape(-1, width)
-    numbers: dict[bytes, int] = {}
-    out = [numbers.setdefault(row.tobytes(), len(numbers)) for row in table]
-    for domain in np.flatnonzero(tree.sums(depth, ground.used.astype(np.int64))).tolist():
-        out[domain] = -1
-    return out
-
-
-def _both(curve: Curve, other: Curve, caps: Vector, child: int) -> Curve:
-    """Two curves together; of equal ways the one that gives earlier children more."""
-    out: Curve = {}
-    theirs = [(state, key, inner, any(state) or inner is not None) for state, (key, inner) in other.items()]
-    if len(theirs) == 1 and not theirs[0][3]:
-        return curve
-    for state, (key, link) in sorted(curve.items(), key=_state, reverse=True):
-        for more, extra, inner, some in theirs:
-            total = tuple([a + b for a, b in zip(state, more, strict=True)])
-            if any(n > cap for n, cap in zip(total, caps, strict=True)):
-                continue
-            known = out.get(total)
-            if known is None or key + extra < known[0]:
-                out[total] = key + extra, (link, child, more, inner) if some else link
-    return out
-
-
-def _state(item: tuple[Vector, tuple[int, Link]]) -> Vector:
-    return item[0]

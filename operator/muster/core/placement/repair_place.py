@@ -9,7 +9,8 @@ import numpy as np
 
 from muster.core.placement.field import apart, unlimited
 from muster.core.placement.gang import RoleGang
-from muster.core.placement.repair_fill import Filled, Filling, Ground
+from muster.core.placement.repair_curves import Ground
+from muster.core.placement.repair_fill import Filled, Filling
 from muster.core.placement.repair_parts import Left, Parts, Region
 from muster.core.placement.tasks import tractable
 
@@ -63,19 +64,18 @@ def _settle(
 ) -> Lacking | None:
     """One region and those inside it."""
     inner = _inside(filling, left, region)
+    inner_left = Left(left.kept, left.homes, {r: left.free[r] for r in inner})
     if _small(filling, region):
-        filled = filling.solve(region)
+        # Those inside say more, and cost less to look at.
+        bad = [r for top in _outermost(filling, inner_left) for r in _deepest(filling, left, top)]
+        filled = None if bad else filling.solve(region)
         if filled is None:
-            # Those inside say more.
-            tops = _outermost(filling, Left(left.kept, left.homes, {r: left.free[r] for r in inner}))
-            bad = [r for top in tops for r in _deepest(filling, left, top)]
             return Lacking(tuple(bad) or (region,))
         out.ranks.update(_ranks(filling, left, [region, *inner], filled))
         return None
     # Inner ones first: their pods have no choice. What they take of nodes that several pods share may not be the best.
     out.exact = out.exact and not inner and not role.preferred and ground.fewer is None
-    tops = _outermost(filling, Left(left.kept, left.homes, {r: left.free[r] for r in inner}))
-    lacking = _all(solver, ground, role, filling, left, tops, out)
+    lacking = _all(solver, ground, role, filling, left, _outermost(filling, inner_left), out)
     if lacking is not None:
         return lacking
     found = _searched(solver, ground, role, filling, left, region, out)
@@ -87,11 +87,9 @@ def _settle(
 
 def _deepest(filling: Filling, left: Left, region: Region) -> list[Region]:
     """The innermost regions that find no room, of this one and those inside it."""
-    if filling.solve(region) is not None:
-        return []
     inner = {r: left.free[r] for r in _inside(filling, left, region)}
     below = [r for top in _outermost(filling, Left(left.kept, left.homes, inner)) for r in _deepest(filling, left, top)]
-    return below or [region]
+    return below or ([] if filling.solve(region) is not None else [region])
 
 
 def _small(filling: Filling, region: Region) -> bool:

@@ -16,12 +16,16 @@ def refused(case: Case, lacking: list[tuple[int, Region]], steps: int) -> Verdic
     a proof, else 0. `pods` counts those that must be placed again, `free` the slots beside the survivors; where nothing
     survives, the verdict is that on placing the gang."""
     solver, gang, inventory = case.solver, case.gang, case.inventory
+    if not case.survivors:
+        verdict = solver.place(inventory, case.shape)
+        pods = sum(role.count for role in gang.roles)
+        return verdict if isinstance(verdict, Verdict) else verdicts.search_limit(pods, max(steps, 1))
     several = len(gang.roles) > 1
     held = case.held(case.at)
     slots = [case.ground(index, held).slots for index in range(len(gang.roles))]
     missing = [int((mine == FREE).sum()) for mine in case.at]
     for role, free, wanted in zip(gang.roles, slots, missing, strict=True):
-        if int(free.sum()) < wanted and case.survivors:
+        if int(free.sum()) < wanted:
             name = role.shape.name if several else ""
             return verdicts.insufficient(wanted, int(free.sum()), name, solver.view(inventory, role).exclusions)
     if steps or (several and _open(case)):

@@ -79,6 +79,11 @@ def place(
     return None if best is None else best[1]
 
 
+def parts(role: RoleGang) -> tuple[RoleGang, ...]:
+    """A role as roles that can each be searched whole: itself, or its outer segments."""
+    return tuple(step.role for step in _steps(role))
+
+
 def _steps(role: RoleGang) -> tuple[_Step, ...]:
     if tractable(role):
         return (_Step(role, 0, False),)

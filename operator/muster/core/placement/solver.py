@@ -101,7 +101,7 @@ class Solver:
         shape: Shape,
         nodes: tuple[tuple[str, ...], ...],
         lost: frozenset[tuple[int, int]],
-        budget: int = BUDGET,
+        budget: int = repair.BUDGET,
     ) -> Repaired | Verdict:
         """A committed placement mended: `lost` holds the (role, rank) that need another node; every other rank keeps
         its own where that is possible, whatever became of it. `inventory` is a fork in which the gang holds nothing.
