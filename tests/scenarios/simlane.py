@@ -21,8 +21,9 @@ from muster.core.model import Found, Job, Objective, Pod, Record, TopologySpec
 from muster.embedded.nodes.podlife import PREFIX, Delays
 from muster.embedded.storage.store import ADDED, MODIFIED, Event, Table
 from muster.kube import parse, status
-from muster.kube.hostlist import Malformed, expand
+from muster.kube.hostlist import expand
 from muster.kube.paths import split
+from muster.kube.quantity import Malformed
 from muster.kube.transport import Request, Response
 from muster.sim.deeds import TOPOLOGIES, Deeds, Object
 from muster.sim.faulty import channel_of, refusal
