@@ -14,7 +14,7 @@ from muster.sim.runs import RUNS
 from muster.worker import commit
 from muster.worker.commit import Outcome
 
-SHARE = {"start": 23, "contest": 61, "leaders": 61}
+SHARE = {"start": 41, "leaders": 97}
 """Every so manieth plan of a run."""
 
 
@@ -22,7 +22,7 @@ SHARE = {"start": 23, "contest": 61, "leaders": 61}
 def test_one_fault(run: str) -> None:
     plans = systematic.singles(run)
     assert len(plans) > 500
-    report = many.all_of(plans[:: SHARE.get(run, 97)])
+    report = many.all_of(plans[:: SHARE.get(run, 151)])
     print(f"\n{run}: {report}")
     assert not report.failed, str(report)
     assert report.idle == 0, str(report)

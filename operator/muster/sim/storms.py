@@ -53,7 +53,7 @@ class Storm:
         kinds = draw.sample(list(KINDS), draw.choice([3, 6, 12, 24, len(KINDS)]))
         found: list[tuple[float, str]] = []
         at = 3.0
-        lasting, gap = draw.choice([20.0, 60.0, 120.0]), draw.choice([0.3, 2.0, 6.0])
+        lasting, gap = draw.choice([15.0, 40.0, 90.0]), draw.choice([0.3, 2.0, 6.0])
         while at < lasting and len(found) < 40:
             at += draw.expovariate(1 / gap)
             found.append((at, draw.choice(kinds)))
