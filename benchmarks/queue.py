@@ -59,12 +59,14 @@ class Figures:
 class Bench:
     """One world, driven as the loop drives it."""
 
-    def __init__(self, waiting: int, *, remember: bool) -> None:
+    def __init__(self, waiting: int, *, remember: bool = True, singles: bool = True) -> None:
         self.now = START
         self.rng = random.Random(17)
         self.figures = Figures()
         self.calls = 0
         self.remember = remember
+        self.singles = singles
+        """Some gangs need one node only, so that a freed node is taken at once."""
         self.world = World()
         self._fill(waiting)
         solver = self.world.solver
@@ -91,7 +93,7 @@ class Bench:
     def _job(self, i: int) -> Job:
         """Every tenth shape needs one node, the others up to eight racks, half of those in segments of 16."""
         shape = i % SHAPES
-        nodes = 1 if shape % 10 == 9 else 16 * (1 + shape % 9)
+        nodes = 1 if self.singles and shape % 10 == 9 else 16 * (1 + shape % 9)
         segments = (Segments("nvlink", 16),) if nodes > 1 and shape % 2 else ()
         needs = asks(4, 8 + shape)
         worker = role(count=nodes, requests=needs, segments=segments, template=f"template-{shape}")
@@ -203,7 +205,15 @@ def main() -> None:
     if chosen.save is not None:
         chosen.save.write_text(json.dumps(mine))
         return
-    columns = [("now", mine), *((title, json.loads(Path(file).read_text())) for title, file in chosen.beside)]
+    say("nobody needs one node alone: what is freed stays free")
+    piling = rows(Bench(chosen.waiting, singles=False).run(max(1, chosen.freed // 5)))
+    for name, value in piling.items():
+        say(f"  {name}: {value}")
+    columns = [
+        ("now", mine),
+        ("now, nobody needs one node alone", piling),
+        *((title, json.loads(Path(file).read_text())) for title, file in chosen.beside),
+    ]
     text = [
         (
             f"{chosen.waiting} waiting jobs of {SHAPES} shapes on {RACKS * RACK} full nodes; one node is freed every "
