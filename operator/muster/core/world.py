@@ -25,7 +25,6 @@ from muster.core.model import (
     Leading,
     Lost,
     Node,
-    NodePast,
     Phase,
     Placement,
     Plan,
@@ -37,6 +36,7 @@ from muster.core.model import (
     Refused,
     Rejected,
     Remedy,
+    Remembered,
     Reservation,
     RoleShape,
     Shape,
@@ -376,6 +376,8 @@ class World:
                 self.term = term
                 self._viewed.clear()
                 self._touch_all()
+            case Remembered(past):
+                self._touch_nodes(self.pasts.put(past))
             case Elapsed(at):
                 self._touch_nodes(self.pasts.elapse(at))
 
@@ -437,8 +439,6 @@ class World:
                     self._touch_all()
                     for uid in self._jobs:  # admissions are by pod defaults too
                         self._reclaim(uid)
-            case NodePast():
-                self._touch_nodes(self.pasts.put(record))
             case PriorityClass():
                 self.priority_classes[record.name] = record
                 self._ask_refused_again()
@@ -630,7 +630,7 @@ class World:
             for seen in ghosts.values():
                 changes += [Upsert(seen.pod, seen.since), Gone(Kind.POD, seen.pod.id, seen.since)]
         changes += [Upsert(child, 0) for child in self._children.values()]
-        changes += [Upsert(past, 0) for past in self.pasts.records()]
+        changes += [Remembered(past) for past in self.pasts.records()]
         changes += list(self._refusals.values())
         changes += [Synced(kind) for kind in Kind if kind in self._synced]
         changes.append(Leading(self.term))
