@@ -5,7 +5,20 @@ from dataclasses import replace
 import pytest
 from tests.support.builders import job as a_job
 
-from muster.core.model import Committed, Gone, Job, Kind, Leading, Node, Phase, StartFailures, Upsert
+from muster.core.model import (
+    Avoided,
+    Committed,
+    Gone,
+    Job,
+    Kind,
+    Leading,
+    Node,
+    NodePast,
+    Phase,
+    Remembered,
+    StartFailures,
+    Upsert,
+)
 from muster.core.world import World
 from muster.telemetry import Telemetry, nodes_bucket
 
@@ -55,3 +68,18 @@ def test_idle_accelerators_add_up() -> None:
     telemetry.measure(world, 3000)
     assert said(telemetry, 'muster_gpu_seconds_total{state="idle"} 8.0')
     assert said(telemetry, 'muster_jobs{phase="Pending"} 0.0')
+
+
+def test_nodes_that_get_no_new_pods_by_why() -> None:
+    telemetry, world = Telemetry(), World()
+    ill = (("GPUMissing", "True", 5),)
+    world.apply(Upsert(Node("a", "u-a", 1, {}, (), conditions=ill), 0))
+    world.apply(Upsert(Node("b", "u-b", 1, {}, (), conditions=ill, cordoned=True), 0))
+    for name in ("c", "d"):
+        world.apply(Upsert(Node(name, f"u-{name}", 1, {}, ()), 0))
+        world.apply(Remembered(NodePast(name, avoided=Avoided(name, 3, 0))))
+    telemetry.watch_world(world)
+    assert said(telemetry, 'muster_nodes_blamed{cause="condition GPUMissing=True"} 1.0')
+    assert said(telemetry, 'muster_nodes_blamed{cause="blamed by several jobs"} 2.0')
+    assert said(telemetry, 'muster_nodes_blamed{cause="held back after flapping"} 0.0')
+    assert not said(telemetry, 'muster_nodes_blamed{cause="cordoned"}')
