@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 from tests.support import builders
-from tests.support.builders import GPU, START
+from tests.support.builders import GPU
 from tests.support.checker import Checker
 from tests.support.corecluster import Cluster
 
@@ -45,7 +45,7 @@ from muster.core.model import (
 )
 from muster.kube.hostlist import Malformed, expand, run_lengths
 
-LANES = ("core",)
+LANES = ("core", "sim")
 """Those that are built."""
 QUIET = 600_000
 """`writesWhileQuiet` counts for this long (ms)."""
@@ -283,7 +283,7 @@ class CoreLane:
     def run(self) -> None:
         """All steps, then the invariants over the whole history."""
         self.cluster.start()
-        begun = START
+        begun = self.api.now
         for number, step in enumerate(self.scenario.steps):
             where = f"{self.scenario.name}, step {number}: {dict(step)}"
             words = dict(step)
@@ -533,6 +533,3 @@ class CoreLane:
             status = placed(replace(job), found, "0", world.roles_hash(job), self.api.now)
             assert status.phase is Phase.PLACED
             self.api.put(Kind.JOB, replace(job, status=status), "operator-0", "status", known=dict(self.api.nodes))
-
-
-LANE = {"core": CoreLane}
