@@ -211,6 +211,21 @@ def _ranks(job: Job) -> tuple[str, ...]:
     return tuple(name for names in placement.nodes for name in names) if placement else ()
 
 
+def _repair(job: Job) -> dict[str, Any]:
+    """The last repair: what it did, and how many seconds (rounded) after the failure each stage was reached."""
+    repair = job.status.last_repair
+    if repair is None:
+        return {}
+    stages = {name: getattr(repair, name) for name in ("detected", "decided", "deleted", "created", "running")}
+    took = {name: round((at - repair.failed) / 1000) for name, at in stages.items() if at is not None}
+    return {"cause": repair.cause, "how": repair.how, "moved": repair.moved, "kept": repair.kept} | took
+
+
+def _failures(job: Job) -> list[str]:
+    last = job.status.last_failure
+    return [f"{f.rank} {f.node} {f.exit_code}" for f in last.failures] if last is not None else []
+
+
 FACTS: dict[str, Callable[[Job], Any]] = {
     "phase": lambda job: job.status.phase.value,
     "attempt": lambda job: job.status.attempt,
@@ -222,6 +237,8 @@ FACTS: dict[str, Callable[[Job], Any]] = {
     "relabelled": lambda job: bool(job.status.relabelled),
     "reason": lambda job: job.status.waiting.verdict.reason.value if job.status.waiting else None,
     "failure": lambda job: job.status.last_failure.reason if job.status.last_failure else None,
+    "failures": _failures,
+    "repair": _repair,
     "running": lambda job: sum(count.running for count in job.status.counts),
     "succeeded": lambda job: sum(count.succeeded for count in job.status.counts),
     "runningSeconds": lambda job: job.status.running_ms // 1000,

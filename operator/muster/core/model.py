@@ -623,6 +623,36 @@ class LastFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class LastRepair:
+    """The last time that a broken gang went on where it is, and how long that took. Times in ms on the wall clock; a
+    stage that has not come yet is None."""
+
+    attempt: int
+    """The attempt that the repair began."""
+    cause: str
+    """node | disruption | failure: what broke, the first that applies."""
+    how: str
+    """place: every rank keeps its node; domain, segment, gang: as `Repaired.how`."""
+    moved: int
+    """Ranks that change their node,"""
+    kept: int
+    """and that do not."""
+    renewed: int
+    """Pods made anew."""
+    failed: int
+    """When the failure happened by its own record (a container's end, a node's condition), else when it was seen."""
+    detected: int
+    """When it was seen to be one: for a node that does not answer, when its time was up."""
+    decided: int
+    deleted: int | None = None
+    """The last pod of a rank that is made anew had stopped."""
+    created: int | None = None
+    """The last new pod existed."""
+    running: int | None = None
+    """All pods ran again."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartFailures:
     """Starts that failed one after the other; `same` of them with this message, up to now."""
 
@@ -678,6 +708,7 @@ class Committed:
     reservation: Reservation | None = None
     repairs: int = 0
     """Repairs since all pods last ran."""
+    last_repair: LastRepair | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -861,6 +892,8 @@ class Gone:
     kind: Kind
     id: str
     at: int
+    owner: str = ""
+    """The job whose pod it was, for a pod that is not known itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,8 @@ class _Entry:
     record: Job | Rejected
     since: int
     assumed: Transition | None = None
+    cleared: int | None = None
+    """When (ms) a pod of the job last vanished."""
 
     @property
     def now(self) -> Job | Rejected:
@@ -174,6 +176,10 @@ class World:
     def seen_pods_of(self, uid: str) -> Iterable[SeenPod]:
         """The same with the time of each one's last change of stage."""
         return self._pods_by_job.get(uid, {}).values()
+
+    def cleared(self, uid: str) -> int | None:
+        """When (ms) a pod of the job last vanished from the API, as far as was seen."""
+        return self._jobs[uid].cleared
 
     def ghosts_of(self, uid: str) -> Iterable[SeenPod]:
         """Pods of this job that were taken out of the API while their machine did not answer, with when that was: what
@@ -350,8 +356,8 @@ class World:
         match change:
             case Upsert(record, at):
                 self._upsert(record, at)
-            case Gone(kind, id_, at):
-                self._gone(kind, id_, at)
+            case Gone(kind, id_, at, owner):
+                self._gone(kind, id_, at, owner)
             case Synced(kind):
                 self._synced.add(kind)
                 if self.ready:
@@ -547,7 +553,7 @@ class World:
         compare-and-set fail."""
         return job.rv > assumed.base_rv
 
-    def _gone(self, kind: Kind, id_: str, at: int) -> None:
+    def _gone(self, kind: Kind, id_: str, at: int, owner: str) -> None:
         match kind:
             case Kind.POD:
                 known = self._pods.pop(id_, None)
@@ -555,6 +561,9 @@ class World:
                     self._remember(known.pod, at)
                     self._forget_owner(known.pod)
                     self.inventory.free(id_)
+                entry = self._jobs.get((known.pod.job if known is not None else "") or owner)
+                if entry is not None:
+                    entry.cleared = max(at, entry.cleared or 0)
             case Kind.JOB:
                 if self._jobs.pop(id_, None) is not None:
                     self._reclaim(id_)
@@ -629,6 +638,9 @@ class World:
         for ghosts in self._ghosts.values():
             for seen in ghosts.values():
                 changes += [Upsert(seen.pod, seen.since), Gone(Kind.POD, seen.pod.id, seen.since)]
+        for uid, entry in self._jobs.items():
+            if entry.cleared is not None:
+                changes.append(Gone(Kind.POD, "", entry.cleared, uid))
         changes += [Upsert(child, 0) for child in self._children.values()]
         changes += [Remembered(past) for past in self.pasts.records()]
         changes += list(self._refusals.values())
@@ -657,7 +669,7 @@ class World:
             self.inventory.fingerprint(),
             self.pasts.fingerprint(),
             self.term,
-            {uid: (e.record, e.since, e.assumed) for uid, e in self._jobs.items()},
+            {uid: (e.record, e.since, e.assumed, e.cleared) for uid, e in self._jobs.items()},
             dict(self._pods),
             {uid: dict(ghosts) for uid, ghosts in self._ghosts.items()},
             dict(self._children),
