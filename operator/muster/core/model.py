@@ -999,19 +999,19 @@ class TopologyStatus:
 class Plan:
     """What follows from the world now.
 
-    `verdicts` maps each job that waits, and was looked at, to why. `wakes` holds for each job that was looked at when
-    to look again even if nothing changes (ms, wall clock; None: never); `wake_at` is the soonest of all jobs and of
-    what ends by time (`Elapsed`).
-    `capacity` is the world's capacity counter as planned on. `errors` are programming errors, by job: that job is
-    left as it is, the others go on.
+    `wakes` holds for each job that was looked at when to look again even if nothing changes (ms, wall clock; None:
+    never); `queued` says that the queue was walked, and `queue_at` when to walk it again even if nothing changes;
+    `wake_at` is the soonest of all and of what ends by time (`Elapsed`). `capacity` is the world's capacity counter as
+    planned on. `errors` are programming errors, by job: that job is left as it is, the others go on.
     """
 
     transitions: tuple[Transition, ...] = ()
-    verdicts: tuple[tuple[str, Verdict], ...] = ()
     wake_at: int | None = None
     wakes: tuple[tuple[str, int | None], ...] = ()
     capacity: int = 0
     errors: tuple[tuple[str, str], ...] = ()
+    queued: bool = False
+    queue_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
