@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 BRIEF := $(addprefix e2e/test_,life.py deletion.py neighbours.py bad_input.py decisions.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test integration oracle faults e2e bench bench-placement demo crds settings pictures controlplane clean
+.PHONY: help setup lint format test integration oracle faults e2e bench bench-placement bench-queue demo crds settings pictures controlplane clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 16
@@ -59,7 +59,10 @@ oracle: $(STAMP) ## the solver against CP-SAT on 5,000 random states, what it sa
 bench-placement: $(STAMP) ## time and quality of placement, written to benchmarks/results
 	$(BIN)/python -m benchmarks.placement
 
-bench: $(STAMP) controlplane ## figures and ratios, written to benchmarks/results
+bench-queue: $(STAMP) ## the queue with 20,000 waiting jobs, written to benchmarks/results
+	$(BIN)/python -m benchmarks.queue
+
+bench: $(STAMP) controlplane bench-queue ## figures and ratios, written to benchmarks/results
 	$(BIN)/python -m benchmarks
 
 crds: $(STAMP) ## write crds/ from the models

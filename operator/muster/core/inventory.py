@@ -144,16 +144,18 @@ class Inventory:
         has = old is not None and old.allocatable == node.allocatable
         labels = old is not None and old.labels == node.labels
         taints = self._numbered(node.taints)
-        self.version += 1
         self._nodes[node.name] = node
         if has and labels and row is not None:
             if cause != self._rows.at(row, _CAUSE):
+                self.version += 1
                 self._put(row, _CAUSE, cause)
             if taints != self._rows.at(row, _TAINTS):
+                self.version += 1
                 self._put(row, _TAINTS, taints)
                 if old is not None and self._steady(old.taints) != self._steady(node.taints):
                     self.epoch = Epoch()
             return
+        self.version += 1
         row = self._new_row(node.name) if row is None else row
         self._put(row, _CAUSE, cause)
         self._put(row, _TAINTS, taints)

@@ -587,12 +587,18 @@ def placed(job: Job, found: Found, term: str, roles_hash: str, now: int) -> Comm
     )
 
 
-def tells(job: Job | Rejected, verdict: Verdict, now: int, written_at: int) -> bool:
-    """Whether a waiting job whose verdict or message has changed may say so now."""
+def pauses(job: Job | Rejected, now: int) -> bool:
+    """Its back-off is not over. A spec that was changed since ends it: the next attempt is another one."""
+    status = job.status
+    return status.not_before is not None and status.not_before > now and status.observed_generation == job.generation
+
+
+def is_news(job: Job | Rejected, verdict: Verdict) -> bool:
+    """What the status of a waiting job says is another reason, or was said of another generation: it is told at once,
+    while numbers that changed are told later."""
     old = job.status.waiting
     same_reason = old is not None and old.verdict.reason is verdict.reason
-    stays = same_reason and job.status.observed_generation == job.generation
-    return not stays or now - written_at >= WAITING_INTERVAL
+    return not same_reason or job.status.observed_generation != job.generation
 
 
 def waits(job: Job | Rejected, verdict: Verdict, message: str, now: int, written_at: int) -> Committed | None:
@@ -618,5 +624,5 @@ def waits(job: Job | Rejected, verdict: Verdict, message: str, now: int, written
         observed_generation=job.generation,
         waiting=Waiting(verdict, message, since),
         placeable_since=placeable,
-        not_before=status.not_before if status.not_before is not None and status.not_before > now else None,
+        not_before=status.not_before if pauses(job, now) else None,
     )

@@ -859,7 +859,7 @@ class Admission:
     """The PersistentVolumeClaims that the pod mounts: the node affinity of the bound ones is part of `filter`."""
 
 
-Record = Node | NodePast | Pod | Job | Rejected | TopologySpec | PriorityClass | Quota | Child | Admission
+Record = Node | Pod | Job | Rejected | TopologySpec | PriorityClass | Quota | Child | Admission
 
 
 class Kind(Enum):
@@ -948,6 +948,13 @@ class Leading:
 
 
 @dataclass(frozen=True, slots=True)
+class Remembered:
+    """This and nothing else is remembered of a node; for a World that is rebuilt, and for a `what if`."""
+
+    past: NodePast
+
+
+@dataclass(frozen=True, slots=True)
 class Elapsed:
     """The clock has come to `at` (ms): what was to last until then is over. The loop says so before it plans, when
     `World.next_expiry` has come."""
@@ -955,7 +962,7 @@ class Elapsed:
     at: int
 
 
-Change = Upsert | Gone | Synced | Lost | Refused | Viewed | Readmit | Leading | Elapsed
+Change = Upsert | Gone | Synced | Lost | Refused | Viewed | Readmit | Leading | Remembered | Elapsed
 
 
 # --- Decisions and duties -------------------------------------------------------------------------------------------
@@ -992,19 +999,19 @@ class TopologyStatus:
 class Plan:
     """What follows from the world now.
 
-    `verdicts` maps each job that waits, and was looked at, to why. `wakes` holds for each job that was looked at when
-    to look again even if nothing changes (ms, wall clock; None: never); `wake_at` is the soonest of all jobs and of
-    what ends by time (`Elapsed`).
-    `capacity` is the world's capacity counter as planned on. `errors` are programming errors, by job: that job is
-    left as it is, the others go on.
+    `wakes` holds for each job that was looked at when to look again even if nothing changes (ms, wall clock; None:
+    never); `queued` says that the queue was walked, and `queue_at` when to walk it again even if nothing changes;
+    `wake_at` is the soonest of all and of what ends by time (`Elapsed`). `capacity` is the world's capacity counter as
+    planned on. `errors` are programming errors, by job: that job is left as it is, the others go on.
     """
 
     transitions: tuple[Transition, ...] = ()
-    verdicts: tuple[tuple[str, Verdict], ...] = ()
     wake_at: int | None = None
     wakes: tuple[tuple[str, int | None], ...] = ()
     capacity: int = 0
     errors: tuple[tuple[str, str], ...] = ()
+    queued: bool = False
+    queue_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ Mask = npt.NDArray[np.bool_]
 NO_LIMIT = 1 << 40
 """Slots of a node on which nothing bounds them."""
 _JOURNAL = 256
+_REMEMBERED = 4096
+"""Positions whose past is kept at least."""
 _PIECE = 2048
 _OTHERS = ("selector", "affinity")
 _SELECTOR, _AFFINITY = 1, 2
@@ -144,7 +146,12 @@ class View:
         """Nodes with slots that are not intact."""
         self._journal: list[Ints] = []
         self.noted = 0
-        """Grows with every refresh that changed something."""
+        """Grows with every refresh that changed slots or who is intact."""
+        self._past: list[tuple[Ints, Ints, Ints, Mask]] = []
+        """Of the latest steps the positions that changed, and their slots, codes and who was not intact before."""
+        self._past_size = 0
+        self.steps = 0
+        """Grows with every refresh that changed anything."""
         last = tree.depths - 1 if tree.depths > 1 else tree.depths
         self._wide = tree.sums(last, self._most)
         self.most = int(self._most.max(initial=0))
@@ -260,7 +267,9 @@ class View:
         if self._epoch is not inventory.epoch:
             self._raise(at, most)
         more, newly = slots - self.slots[at], busy.astype(np.int64) - self.busy[at]
+        differ = (more != 0) | (newly != 0)
         recoded = np.flatnonzero(code != self.code[at])
+        self._step(at, differ if not len(recoded) else differ | (code != self.code[at]))
         if len(recoded):
             size = len(self._why)
             if size > len(self._counts):
@@ -268,7 +277,7 @@ class View:
             self._counts += np.bincount(code[recoded], minlength=size)
             self._counts -= np.bincount(self.code[at[recoded]], minlength=size)
             self.code[at[recoded]] = code[recoded]
-        moved = np.flatnonzero((more != 0) | (newly != 0))
+        moved = np.flatnonzero(differ)
         if not len(moved):
             return
         at, slots, busy, more, newly = at[moved], slots[moved], busy[moved], more[moved], newly[moved]
@@ -282,6 +291,30 @@ class View:
         self.noted += 1
         if len(self._journal) > _JOURNAL:
             del self._journal[: _JOURNAL // 2]
+
+    def _step(self, at: Ints, differ: Mask) -> None:
+        if differ.any():
+            at = at[differ]
+            self._past.append((at, self.slots[at], self.code[at], self.busy[at]))
+            self._past_size += len(at)
+            self.steps += 1
+            while len(self._past) > _JOURNAL or self._past_size > _REMEMBERED + len(self.slots):
+                self._past_size -= len(self._past.pop(0)[0])
+
+    def as_at(self, step: int) -> bool:
+        """Every node shows what it showed when `steps` had that value, as far as that is known."""
+        missed = self.steps - step
+        if missed > len(self._past):
+            return False
+        if not missed:
+            return True
+        ats, slots, code, busy = (np.concatenate(part) for part in zip(*self._past[-missed:], strict=True))
+        at, first = np.unique(ats, return_index=True)
+        return bool(
+            (slots[first] == self.slots[at]).all()
+            and (code[first] == self.code[at]).all()
+            and (busy[first] == self.busy[at]).all()
+        )
 
     def changed(self, noted: int) -> Ints | None:
         """The positions that changed since `noted` had that value; None if that is not known any more."""
