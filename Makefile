@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 BRIEF := $(addprefix e2e/test_,life.py deletion.py neighbours.py bad_input.py decisions.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test integration oracle e2e bench bench-placement demo crds settings pictures controlplane clean
+.PHONY: help setup lint format test integration oracle faults e2e bench bench-placement bench-queue demo crds settings pictures controlplane clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 16
@@ -49,6 +49,9 @@ e2e: $(STAMP) controlplane ## the API suite and the operator against a real cont
 demo: $(STAMP) ## a 4,608-GPU cluster in this machine's memory, gangs scheduled on it, in a minute (muster demo --help)
 	$(BIN)/muster demo
 
+faults: $(STAMP) ## everything that can go wrong, once at each point of each story, in simulated time (docs/simulation.md)
+	$(BIN)/python -m muster.sim systematic
+
 oracle: $(STAMP) ## the solver against CP-SAT on 5,000 random states, what it says would start gangs on 1,000 (twenty minutes)
 	PYTHONPATH=. $(BIN)/python -m tests.core.placement.run_oracle
 	PYTHONPATH=. $(BIN)/python -m tests.core.placement.run_changes
@@ -56,7 +59,10 @@ oracle: $(STAMP) ## the solver against CP-SAT on 5,000 random states, what it sa
 bench-placement: $(STAMP) ## time and quality of placement, written to benchmarks/results
 	$(BIN)/python -m benchmarks.placement
 
-bench: $(STAMP) controlplane ## figures and ratios, written to benchmarks/results
+bench-queue: $(STAMP) ## the queue with 20,000 waiting jobs, written to benchmarks/results
+	$(BIN)/python -m benchmarks.queue
+
+bench: $(STAMP) controlplane bench-queue ## figures and ratios, written to benchmarks/results
 	$(BIN)/python -m benchmarks
 
 crds: $(STAMP) ## write crds/ from the models

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import random as _random
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -23,12 +24,12 @@ from muster.core.world import World
 from muster.feeds import SOURCES, Door, Lists, OwnKinds, Source, inputs
 from muster.handlers import KopfFeed
 from muster.kube import paths
-from muster.kube.backoff import Backoff
+from muster.kube.backoff import Backoff, Random
 from muster.kube.client import Client
 from muster.kube.credentials import KubeCredentials
 from muster.kube.errors import ApiError
 from muster.kube.events import EventWriter
-from muster.kube.lease import Election
+from muster.kube.lease import Election, boottime
 from muster.kube.limits import Bucket, Limits
 from muster.kube.reflector import Reflector
 from muster.kube.transport import Credentials, HttpTransport, Transport
@@ -51,10 +52,20 @@ EVENTS_SECONDS = 2.0
 _log = logs.get("app")
 
 
+def freeze_heap() -> None:
+    """What was just loaded stays: full collections need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The outside, as the app uses it: two connections (the lease has its own), kopf's credentials (None: reflectors
-    watch our own kinds too, as in simulated time), wall clock in ms, monotonic clock in seconds, how to close."""
+    watch our own kinds too, as in simulated time), wall clock in ms, monotonic clock in seconds, how to close.
+
+    lease_clock -- seconds on a clock that also runs in suspend. random -- in [0, 1), spreads retries and polls.
+    on_synced -- called once, when all caches are filled.
+    """
 
     transport: Transport
     lease_transport: Transport
@@ -62,6 +73,9 @@ class Ports:
     now: Callable[[], int]
     clock: Callable[[], float]
     close: Callable[[], Awaitable[None]]
+    lease_clock: Callable[[], float] = boottime
+    random: Random = _random.random
+    on_synced: Callable[[], None] = freeze_heap
 
 
 async def ports(settings: Settings) -> Ports:
@@ -90,7 +104,8 @@ class App:
         self._identity = settings.identity_or_default()
         self.telemetry = telemetry = Telemetry()
         self.world = World(nominate=settings.nominate)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        """In the order in which they were begun: a set of tasks has none."""
         self._ended = asyncio.Event()
         self._synced = asyncio.Event()
         self._kinds: set[Kind] = set()
@@ -99,12 +114,18 @@ class App:
         self.exit_code = 0
 
         unlimited = not settings.pods_qps or not settings.pods_burst
-        limits = Limits({Bucket.PODS: (0, 1) if unlimited else (settings.pods_qps, settings.pods_burst)})
-        reader = Client(ports.transport, limits, observe=telemetry.api)  # Events too: they need no lease
-        writer = Client(ports.transport, limits, may_write=self._may_write, observe=telemetry.api)
-        self._events = EventWriter(reader, now=ports.now, instance=self._identity)
-        self._election = self._stand(Client(ports.lease_transport, observe=telemetry.api))
+        rates = {Bucket.PODS: (0.0, 1) if unlimited else (settings.pods_qps, settings.pods_burst)}
+        limits = Limits(rates, clock=ports.clock)
+        reader = self._client(ports.transport, limits)  # Events too: they need no lease
+        writer = self._client(ports.transport, limits, may_write=self._may_write)
+        self._events = EventWriter(reader, now=ports.now, instance=self._identity, clock=ports.clock)
+        self._election = self._stand(self._client(ports.lease_transport, Limits(clock=ports.clock)))
         self.door = Door(self._enter, ports.now)
+        reporter = Reporter(
+            self._events,
+            on_outcome=lambda _cause, outcome, seconds: telemetry.settled(outcome.value, seconds),
+            on_defect=telemetry.defect,
+        )
         self._writers = build(
             self.world,
             writer,
@@ -112,17 +133,15 @@ class App:
             now=ports.now,
             lease_fresh=self._may_write,
             on_stale=lambda: self._end(1, "the lease ran out before it could be renewed"),
-            observer=Reporter(
-                self._events,
-                on_outcome=lambda _cause, outcome, seconds: telemetry.settled(outcome.value, seconds),
-                on_defect=telemetry.defect,
-            ),
+            observer=reporter,
+            tell=reporter.warn,
             in_flight=settings.creates_in_flight,
             page_size=settings.page_size,
             scheduler=settings.scheduler_name,
             reaper_interval=settings.reaper_seconds,
             topology_interval=settings.topology_status_seconds,
             clock=ports.clock,
+            random=ports.random,
         )
         self._loop = Loop(
             self.world,
@@ -165,6 +184,17 @@ class App:
 
     # --- building ---------------------------------------------------------------------------------------------------
 
+    def _client(self, transport: Transport, limits: Limits, may_write: Callable[[], bool] | None = None) -> Client:
+        ports = self._ports
+        return Client(
+            transport,
+            limits,
+            may_write=may_write,
+            observe=self.telemetry.api,
+            random=ports.random,
+            clock=ports.clock,
+        )
+
     def _stand(self, client: Client) -> Election | None:
         s = self.settings
         if not s.leader_elect:
@@ -181,6 +211,8 @@ class App:
             renew_seconds=s.lease_seconds / 3,
             deadline=s.lease_seconds * 2 / 3,
             poll_seconds=min(2.0, s.lease_seconds / 5),
+            clock=self._ports.lease_clock,
+            random=self._ports.random,
         )
 
     def _reflect(self, client: Client, kind: Kind, source: Source, sink: Callable[[Change], None]) -> Reflector:
@@ -193,6 +225,7 @@ class App:
             now=self._ports.now,
             label_selector=source.label_selector,
             page=self.settings.page_size,
+            random=self._ports.random,
             clock=self._ports.clock,
         )
 
@@ -268,21 +301,22 @@ class App:
         if self._kopf is not None:
             await self._kopf.stop()
         await self._events.close(EVENTS_SECONDS)
-        for task in self._tasks:
+        left = list(self._tasks)
+        for task in left:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
         await self._endpoints.stop()
         await self._ports.close()
         _log.info("ended", code=self.exit_code)
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._done)
         return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("defect: a task ended", task=task.get_name(), exc_info=error)
             self._end(1, f"{task.get_name()} ended with {type(error).__name__}")
@@ -303,7 +337,7 @@ class App:
 
     async def _lead(self) -> None:
         await self._synced.wait()
-        backoff = Backoff(base=0.5, cap=10)
+        backoff = Backoff(self._ports.random, base=0.5, cap=10)
         while True:
             try:
                 for kind in BEFORE_DECIDING:
@@ -337,9 +371,7 @@ class App:
             self._kinds.add(change.kind)
             if len(self._kinds) == len(Kind) and not self._synced.is_set():
                 self._synced.set()
-                # What was just loaded stays: full collections need not look at it again.
-                gc.collect()
-                gc.freeze()
+                self._ports.on_synced()
                 _log.info("all caches are synced", **{kind.value: self.door.held(kind) for kind in Kind})
 
     async def _watch_own(self, kopf: KopfFeed) -> None:

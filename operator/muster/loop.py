@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from muster.core import plan as planning
-from muster.core.model import Change, Lost, Plan, Transition
+from muster.core.model import Change, Elapsed, Lost, Plan, Transition
 from muster.core.world import World
 from muster.kube.backoff import Backoff
 
@@ -216,7 +216,10 @@ class Loop:
         self._first = began if self._inbox else None
         looked_at: tuple[str, ...] = ()
         try:
-            plan = self._plan(world, self._now())
+            now = self._now()
+            if world.next_expiry is not None and world.next_expiry <= now:
+                world.apply(Elapsed(now))
+            plan = self._plan(world, now)
         except Exception:
             log.exception("defect while planning; tried again later")
             self._watcher.defect("plan")

@@ -17,13 +17,22 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from muster.core.model import Change, Committed, Gone, Job, Kind, Leading, Phase, Plan, Upsert
+from muster.core.inventory import BLAMED, CAUSES, HELD
+from muster.core.model import Change, Committed, Gone, Job, Kind, LastRepair, Leading, Phase, Plan, Upsert
 from muster.core.world import World
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _WAITS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 3 * 24 * 3600, 7 * 24 * 3600)
 _BUCKETS = (1, 4, 16, 64, 256, 1024)
-_STATES = {Phase.RUNNING: "running", Phase.PLACED: "starting", Phase.STARTING: "starting", Phase.STOPPING: "starting"}
+_RECOVERIES = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90, 120, 300, 600, 1800, 3600)
+_STAGES = ("detected", "decided", "deleted", "created", "running")
+_STATES = {
+    Phase.RUNNING: "running",
+    Phase.PLACED: "starting",
+    Phase.STARTING: "starting",
+    Phase.STOPPING: "starting",
+    Phase.REPAIRING: "repairing",
+}
 
 
 # A second series for each counter and histogram, which nobody asked for.
@@ -57,9 +66,20 @@ class Telemetry:
         )
         self.restarts = Counter(
             "muster_restarts",
-            "Attempts that ended before success, by cause (failure | disruption | start)",
+            "Attempts that ended before success, by cause (failure | disruption | start; rule: not counted, by a rule)",
             ["cause"],
             registry=registry,
+        )
+        self.recovery = Histogram(
+            "muster_recovery_seconds",
+            "From a failure's own time to each stage of the repair or restart in place (detected | decided | deleted | "
+            "created | running), by cause (node | disruption | failure)",
+            ["stage", "cause"],
+            buckets=_RECOVERIES,
+            registry=registry,
+        )
+        self.moved = Counter(
+            "muster_ranks_moved", "Ranks that changed their node in repairs in place", registry=registry
         )
         self.gpu_seconds = Counter(
             "muster_gpu_seconds", "Accelerator time, by what it was used for", ["state"], registry=registry
@@ -147,9 +167,25 @@ class Telemetry:
             more = getattr(after, cause) - getattr(before, cause)
             if more > 0:
                 self.restarts.labels(cause).inc(more)
+        self._count_repair(before, after)
         if before.phase is Phase.PENDING and after.phase is Phase.PLACED and after.since is not None:
             since = before.since if before.since is not None else job.created
             self.queue_wait.labels(nodes_bucket(after.pods)).observe(max(0, after.since - since) / 1000)
+
+    def _count_repair(self, before: _Seen, after: _Seen) -> None:
+        """The stages that a repair has come to, each counted when it is told."""
+        repair, known = after.repair, before.repair
+        if repair is None or repair == known:
+            return
+        if known is None or known.attempt != repair.attempt:
+            known = None
+            self.moved.inc(repair.moved)
+            if repair.cause == "failure" and after.failure == before.failure:
+                self.restarts.labels("rule").inc()
+        for stage in _STAGES:
+            at: int | None = getattr(repair, stage)
+            if at is not None and (known is None or getattr(known, stage) is None):
+                self.recovery.labels(stage, repair.cause).observe(max(0, at - repair.failed) / 1000)
 
     def measure(self, world: World, now: int) -> None:
         """Add up accelerator time since the last call (ms, monotonic); call it every few seconds while leading."""
@@ -174,27 +210,43 @@ class _Seen:
     disruption: int
     start: int
     pods: int
+    repair: LastRepair | None
 
     @classmethod
     def of(cls, job: Job) -> _Seen:
         s = job.status
         pods = sum(role.count for role in job.roles)
-        return cls(s.phase, s.phase_since, s.restarts, s.disruptions, s.start_failures.count, pods)
+        return cls(s.phase, s.phase_since, s.restarts, s.disruptions, s.start_failures.count, pods, s.last_repair)
 
 
 def accelerators(world: World) -> dict[str, int]:
-    """Accelerators by state: `running` and `starting` of live claims, `idle` for what no claim of ours holds on nodes
+    """Accelerators by state: `running`, `starting` and `repairing` of live claims (the last until all pods run again),
+    `reserved` for the nodes kept for gangs that wait for a replacement, `idle` for what no claim of ours holds on nodes
     that take part (so it contains what other people's pods use)."""
     names = set(world.topology.accelerators)
-    held: Tally[str] = Tally({"running": 0, "starting": 0, "idle": 0})
+    held: Tally[str] = Tally({"running": 0, "starting": 0, "repairing": 0, "reserved": 0, "idle": 0})
     for job in world.jobs():
-        if not isinstance(job, Job) or not job.status.live:
+        if not isinstance(job, Job):
             continue
-        amount = sum(role.count * n for role in job.roles for name, n in role.requests if name in names)
-        held[_STATES.get(job.status.phase, "starting")] += amount
+        each = [sum(n for name, n in role.requests if name in names) for role in job.roles]
+        if job.status.live:
+            held[_state(job.status)] += sum(role.count * n for role, n in zip(job.roles, each, strict=True))
+        elif (kept := job.status.reservation) is not None:
+            # The spec may have got other roles meanwhile.
+            ranks = [len(nodes) for nodes in kept.nodes]
+            for role, _ in kept.lost:
+                ranks[role] -= 1
+            held["reserved"] += sum(count * n for count, n in zip(ranks, each, strict=False))
     total = sum(n for node in world.nodes.values() for name, n in node.allocatable if name in names)
-    held["idle"] = max(0, total - held["running"] - held["starting"])
+    held["idle"] = max(0, total - held.total())
     return dict(held)
+
+
+def _state(status: Committed) -> str:
+    repair = status.last_repair
+    if status.phase is Phase.STARTING and repair is not None and repair.attempt == status.attempt:
+        return "repairing"
+    return _STATES.get(status.phase, "starting")
 
 
 class _WorldGauges(Collector):
@@ -229,6 +281,17 @@ class _WorldGauges(Collector):
             "Domains that live gangs touch beyond the least that the empty cluster would need",
             ["level"],
             {(level,): n for level, n in excess.items()},
+        )
+        inventory = self._world.inventory
+        bad: Tally[str] = Tally(dict.fromkeys((CAUSES[BLAMED], CAUSES[HELD], *inventory.rulebook.causes), 0))
+        for node in self._world.nodes:
+            if (cause := inventory.cause(node)) in bad:
+                bad[cause] += 1
+        yield _family(
+            "muster_nodes_blamed",
+            "Nodes that get no new pods for their health rule, their flapping, or the blame of several jobs",
+            ["cause"],
+            {(cause,): n for cause, n in bad.items()},
         )
         lag = {(kind,): seconds for kind, seconds in self._lag().items()}
         yield _family("muster_cache_lag_seconds", "Since the watch of a kind was last heard", ["kind"], lag)

@@ -70,6 +70,11 @@ def metadata(**fields: Any) -> Manifest:
     return out
 
 
+def health(**rule: Any) -> Manifest:
+    """A ClusterTopology with one health rule, of action Avoid where none is given."""
+    return topology(healthRules=[{"action": "Avoid", **rule}])
+
+
 def custom(*levels: Manifest) -> Manifest:
     return topology(preset="Custom", levels=list(levels))
 
@@ -345,7 +350,30 @@ EXAMPLES: list[Example] = [
     ("topology, level without a label", custom({"name": "a"}), "a level needs nodeLabel"),
     ("topology, level name", custom(level("A_b")), "should match"),
     ("topology, weight below 0", custom(level("a", weight=-1)), "should be greater than or equal to 0"),
-    ("topology, health rules", topology(healthRules=[{"condition": "X"}]), "spec.healthRules is not supported yet"),
+    (
+        "topology, health rules",
+        topology(
+            healthRules=[
+                {"condition": "XIDErrors", "badWhen": "True", "action": "Drain", "afterSeconds": 60},
+                {"label": "example.com/state", "badWhen": "broken", "action": "Avoid"},
+                {"taint": "example.com/doomed", "action": "Drain"},
+            ]
+        ),
+        None,
+    ),
+    ("topology, no health rules", topology(healthRules=[]), None),
+    ("topology, health rule without a sign", health(badWhen="True"), "give exactly one of condition, label and taint"),
+    (
+        "topology, health rule with two signs",
+        health(label="a", taint="b"),
+        "give exactly one of condition, label and taint",
+    ),
+    ("topology, condition without badWhen", health(condition="X"), "badWhen of a condition must be"),
+    ("topology, condition bad when Yes", health(condition="X", badWhen="Yes"), "badWhen of a condition must be"),
+    ("topology, delay of Avoid", health(label="a", afterSeconds=5), "afterSeconds is for action Drain alone"),
+    ("topology, health rule without action", topology(healthRules=[{"label": "a"}]), "Required value"),
+    ("topology, unknown action", health(label="a", action="Cordon"), "Unsupported value"),
+    ("topology, label of a health rule", health(label="not a label"), "should match"),
 ]
 
 FINISHED = "This run has finished. Give the next run a new name."

@@ -4,10 +4,23 @@ from dataclasses import replace
 
 import pytest
 from tests.support.builders import job as a_job
+from tests.support.builders import role
 
-from muster.core.model import Committed, Gone, Job, Kind, Leading, Node, Phase, StartFailures, Upsert
+from muster.core.model import (
+    Committed,
+    Gone,
+    Job,
+    Kind,
+    LastRepair,
+    Leading,
+    Node,
+    Phase,
+    Reservation,
+    StartFailures,
+    Upsert,
+)
 from muster.core.world import World
-from muster.telemetry import Telemetry, nodes_bucket
+from muster.telemetry import Telemetry, accelerators, nodes_bucket
 
 
 @pytest.mark.parametrize(
@@ -55,3 +68,100 @@ def test_idle_accelerators_add_up() -> None:
     telemetry.measure(world, 3000)
     assert said(telemetry, 'muster_gpu_seconds_total{state="idle"} 8.0')
     assert said(telemetry, 'muster_jobs{phase="Pending"} 0.0')
+
+
+FIRST = LastRepair(2, "node", "domain", 3, 5, 8, failed=1000, detected=1250, decided=1500)
+
+
+def tell(telemetry: Telemetry, **status: object) -> None:
+    telemetry.change(Upsert(replace(a_job(), status=replace(Committed(), **status)), 0))  # type: ignore[arg-type]
+
+
+def recovered(telemetry: Telemetry, cause: str) -> dict[str, tuple[str, str]]:
+    """By stage how often it was counted, and the sum of seconds."""
+    found: dict[str, list[str]] = {}
+    for part in ("count", "sum"):
+        head = f"muster_recovery_seconds_{part}"
+        for line in telemetry.render().decode().splitlines():
+            if line.startswith(head) and f'cause="{cause}"' in line:
+                found.setdefault(line.partition('stage="')[2].partition('"')[0], []).append(line.split()[-1])
+    return {stage: (numbers[0], numbers[1]) for stage, numbers in found.items()}
+
+
+def test_each_stage_of_a_repair_is_counted_once_when_it_is_told() -> None:
+    telemetry = Telemetry()
+    telemetry.change(Leading("1"))
+    tell(telemetry, phase=Phase.RUNNING, attempt=1)
+    repairing = {"phase": Phase.REPAIRING, "attempt": 2, "disruptions": 1}
+    tell(telemetry, **repairing, last_repair=FIRST)
+    assert recovered(telemetry, "node") == {"detected": ("1.0", "0.25"), "decided": ("1.0", "0.5")}
+    tell(telemetry, **repairing, last_repair=FIRST)
+    made = replace(FIRST, deleted=4000, created=5000)
+    tell(telemetry, **repairing | {"phase": Phase.STARTING}, last_repair=made)
+    tell(telemetry, **repairing | {"phase": Phase.RUNNING}, last_repair=replace(made, running=9000))
+    assert recovered(telemetry, "node") == {
+        "detected": ("1.0", "0.25"),
+        "decided": ("1.0", "0.5"),
+        "deleted": ("1.0", "3.0"),
+        "created": ("1.0", "4.0"),
+        "running": ("1.0", "8.0"),
+    }
+    assert said(telemetry, "muster_ranks_moved_total 3.0")
+    assert said(telemetry, 'muster_restarts_total{cause="disruption"} 1.0')
+    assert not said(telemetry, 'muster_restarts_total{cause="rule"}')
+
+
+def test_the_next_repair_is_another_even_where_one_is_not_through() -> None:
+    telemetry = Telemetry()
+    telemetry.change(Leading("1"))
+    tell(telemetry, attempt=2, last_repair=FIRST)
+    tell(telemetry, attempt=3, restarts=1, last_repair=replace(FIRST, attempt=3, cause="failure", moved=0))
+    tell(telemetry, attempt=4, restarts=1, last_repair=replace(FIRST, attempt=4, cause="failure", moved=2))
+    assert recovered(telemetry, "failure") == {"detected": ("2.0", "0.5"), "decided": ("2.0", "1.0")}
+    assert said(telemetry, "muster_ranks_moved_total 2.0")
+    assert said(telemetry, 'muster_restarts_total{cause="failure"} 1.0')
+    assert said(telemetry, 'muster_restarts_total{cause="rule"} 1.0')
+
+
+def test_who_begins_to_lead_counts_only_what_comes_then() -> None:
+    telemetry = Telemetry()
+    tell(telemetry, attempt=2, last_repair=FIRST)
+    telemetry.change(Leading("1"))
+    tell(telemetry, attempt=2, last_repair=replace(FIRST, deleted=2000))
+    assert recovered(telemetry, "node") == {"deleted": ("1.0", "1.0")}
+    assert said(telemetry, "muster_ranks_moved_total 0.0")
+
+
+@pytest.mark.parametrize(
+    ("status", "states"),
+    [
+        pytest.param({"phase": Phase.RUNNING, "live": True}, {"running": 8}, id="running"),
+        pytest.param({"phase": Phase.REPAIRING, "live": True, "last_repair": FIRST}, {"repairing": 8}, id="repairing"),
+        pytest.param(
+            {"phase": Phase.STARTING, "live": True, "attempt": 2, "last_repair": FIRST},
+            {"repairing": 8},
+            id="starting after a repair",
+        ),
+        pytest.param(
+            {"phase": Phase.STARTING, "live": True, "attempt": 3, "last_repair": FIRST},
+            {"starting": 8},
+            id="starting from the queue",
+        ),
+        pytest.param(
+            {"phase": Phase.PENDING, "reservation": Reservation((("a", "b"),), ((0, 1),), 9000)},
+            {"reserved": 4},
+            id="a node kept, one lost",
+        ),
+        pytest.param({"phase": Phase.PENDING}, {}, id="waiting"),
+    ],
+)
+def test_accelerators_by_state(status: dict[str, object], states: dict[str, int]) -> None:
+    world = World()
+    for name in "abc":
+        world.apply(Upsert(Node(name, f"u-{name}", 1, {}, (("nvidia.com/gpu", 4),)), 0))
+    two = a_job("llm", role(count=2, gpus=4))
+    world.apply(Upsert(replace(two, status=replace(Committed(), **status)), 0))  # type: ignore[arg-type]
+    found = accelerators(world)
+    assert found == {"running": 0, "starting": 0, "repairing": 0, "reserved": 0} | states | {
+        "idle": 12 - sum(states.values())
+    }

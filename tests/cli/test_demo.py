@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -22,10 +23,11 @@ from muster.cli.demo import summary as demo_summary
 from muster.cli.demo.beside import Beside, Pair, Sums
 from muster.cli.demo.beside import Racks as Used
 from muster.cli.demo.children import Child, ChildError, _environment
+from muster.cli.demo.gangs import MOST_PODS, SEGMENT, SMALL, Sizes, manifest
+from muster.cli.demo.mends import mended
 from muster.cli.demo.picture import picture
 from muster.cli.demo.play import Options, Result
 from muster.cli.demo.screen import Screen
-from muster.cli.demo.story import MOST_PODS, SEGMENT, SMALL, Sizes, manifest
 from muster.cli.demo.summary import Told
 from muster.cli.rackmap.model import Health
 from muster.embedded.nodes.racks import Racks
@@ -48,7 +50,18 @@ def test_the_whole_story_on_eight_racks() -> None:
     assert told["safety"]["violations"] == []
     assert told["safety"]["events"] > 500
     jobs = {job["job"]: job for job in told["jobs"]}
-    assert jobs["pretrain"]["attempts"] == 2
+    assert jobs["pretrain"]["attempts"] == 3
+    lost, failed = told["repairs"]
+    assert (lost["cause"], len(lost["moved"]), lost["kept"], lost["sameRacks"]) == ("node", 1, 31, True)
+    assert (failed["cause"], failed["moved"], failed["kept"]) == ("failure", [], 32)
+    for repair in told["repairs"]:
+        assert list(repair["seconds"]) == ["detected", "decided", "deleted", "created", "running"]
+        assert sorted(repair["seconds"].values()) == list(repair["seconds"].values())
+    assert told["lastWords"].splitlines()[-2:] == [
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.50 GiB",
+        "[stand-in] ended with code 1",
+    ]
+    assert "in the same rack; 31 keep theirs" in done.stderr
     assert jobs["pretrain"]["domains"]["nvlink"] == {"used": 2, "least": 2}
     assert jobs["second"]["waitedSeconds"] > jobs["sweep"]["waitedSeconds"]
     assert {job["phase"] for name, job in jobs.items() if name.startswith("tune")} == {"Succeeded"}
@@ -273,6 +286,50 @@ def test_greedy_plays_the_same_story_on_its_own_cluster() -> None:
     events += [committed("big", [], live=False), committed("one", place.rack(0)[:4])]
     beside.follow(events)
     assert beside.pairs["one"] == Pair(Used(1, 0), Used(1, 1))
+
+
+def test_a_repair_in_words_and_numbers() -> None:
+    times = {"detected": "00.5", "decided": "00.750", "deleted": "02", "created": "02.1", "running": "04"}
+    repair = {name: f"2026-03-01T12:00:{at}Z" for name, at in times.items()}
+    repair |= {"failed": "2026-03-01T12:00:00Z", "attempt": 2, "cause": "node"}
+    before = {0: "r01-n00", 1: "r01-n01", 2: "r01-n02"}
+
+    def after(nodes: str) -> Object:
+        last = {"message": "worker 1 lost its node r01-n01"}
+        return {"lastRepair": repair, "lastFailure": last, "placement": {"roles": [{"nodes": nodes}]}}
+
+    made = mended("a", after("r01-n[00,17,02]"), before)
+    assert made is not None
+    assert made.moves() == "rank 1 moves from r01-n01 to r01-n17, in the same rack; 2 keep theirs"
+    assert made.stages() == "seen 0.5, decided 0.8, old pods gone 2.0, new pods made 2.1, all running 4.0"
+    away = mended("a", after("r02-n[00-02]"), before)
+    assert away is not None
+    assert (away.same_racks, away.kept) == (False, 0)
+    assert "and 2 more ranks move, in another rack" in away.moves()
+    stayed = mended("a", after("r01-n[00-02]"), before)
+    assert stayed is not None
+    assert stayed.moves() == "all 3 ranks keep their nodes"
+    assert mended("a", {}, before) is None
+
+
+def test_a_child_that_is_waited_for(tmp_path: Path) -> None:
+    child = Child("the child", "muster", "--help", log=tmp_path / "log", env={})
+    assert "what-if" in asyncio.run(child.over(20))
+    with pytest.raises(ChildError, match="did not end within 0 s"):
+        asyncio.run(Child("the child", "muster", "crds", log=tmp_path / "two", env={}).over(0.001))
+
+
+def test_a_restart_in_place_is_no_placement() -> None:
+    place = Racks(racks=16)
+    beside = Beside(place.objects())
+    again = committed("a", place.rack(0)[:4], attempt=2)
+    again.object["status"]["phase"] = "Repairing"
+    beside.follow([committed("a", place.rack(0)[:4]), again])
+    assert beside.sums.placements == 1
+    elsewhere = committed("a", place.rack(0)[1:5], attempt=3)
+    elsewhere.object["status"]["phase"] = "Repairing"
+    beside.follow([*[again] * 2, elsewhere])
+    assert beside.sums.placements == 2
 
 
 def test_a_child_that_ends_is_named_with_its_log(tmp_path: Path) -> None:

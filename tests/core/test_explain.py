@@ -13,12 +13,15 @@ from muster.core.lifecycle import Row
 from muster.core.model import (
     Action,
     ActionKind,
+    Blame,
     Committed,
     LastFailure,
+    LastRepair,
     Phase,
     Reason,
     Relaxation,
     Remedy,
+    Reservation,
     Stopping,
     Transition,
     Verdict,
@@ -282,3 +285,37 @@ def test_a_suspended_job_that_has_let_go_says_so() -> None:
     status = replace(ON, phase=Phase.SUSPENDED, placement=None)
     said = announce(LLM, Transition(LLM.id, 1, Row.REQUEUED.value, status))
     assert said == Announcement("Suspended", "attempt 3 has ended; no pod holds anything")
+
+
+def test_the_event_that_ends_a_repair_says_how_long_each_stage_took() -> None:
+    at = {"failed": 0, "detected": 100, "decided": 250, "deleted": 1000, "created": 1200, "running": 4000}
+    repair = LastRepair(4, "node", "domain", 1, 255, 256, **{name: START + ms for name, ms in at.items()})
+    status = replace(ON, phase=Phase.RUNNING, attempt=4, last_repair=repair)
+    said = announce(LLM, Transition(LLM.id, 1, Row.RUNS.value, status))
+    assert said == Announcement(
+        "Running",
+        "attempt 4: all pods run again 4.0 s after the failure (seen 0.1, decided 0.2, old pods gone 1.0, new pods "
+        "made 1.2); 1 rank moved, 255 kept their nodes",
+    )
+    later = announce(LLM, Transition(LLM.id, 1, Row.RUNS.value, replace(status, attempt=5)))
+    assert later == Announcement("Running", "attempt 5: all pods run")
+
+
+def test_a_node_that_is_avoided_from_now_on_is_named() -> None:
+    known, new = Blame("a", 2, START, START + 900_000), Blame("c", 2, START, START + 600_000)
+    before = replace(LLM, status=replace(ON, blamed=(known,)))
+    lost = LastFailure(START, "Disrupted", "worker 1 lost its node c")
+    status = replace(MENDED, blamed=(known, new, Blame("d", 1, START)), last_failure=lost)
+    said = announce(before, Transition(LLM.id, 1, Row.REPAIR.value, status))
+    assert said is not None
+    assert said.message.endswith("worker 1 lost its node c; blamed 2 times, avoided by this job for 600 s: c")
+
+
+def test_nodes_that_are_kept_are_counted() -> None:
+    kept = Reservation((("a", "b", "c"),), ((0, 1),), START + 300_000)
+    status = replace(STOPPED, stopping=Stopping("Disrupted", "worker 1 lost its node b"), reservation=kept)
+    said = announce(LLM, Transition(LLM.id, 1, Row.LOST.value, replace(status, phase_since=START)))
+    assert said is not None
+    assert said.message == (
+        "attempt 3 is ended: worker 1 lost its node b; 2 healthy nodes kept for it for 300 s, in wait of a replacement"
+    )

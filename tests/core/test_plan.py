@@ -8,6 +8,7 @@ import pytest
 from tests.support.builders import START, admissions, asks, changes, committed, job, node, pod, priority_class, role
 
 from muster.core import plan as planning
+from muster.core import telling
 from muster.core.model import (
     Admission,
     Committed,
@@ -26,6 +27,7 @@ from muster.core.model import (
     Stage,
     TopologySpec,
     Upsert,
+    Verdict,
     Waiting,
 )
 from muster.core.plan import plan
@@ -52,7 +54,13 @@ def causes(made: Plan) -> dict[str, str]:
 
 
 def reason(made: Plan, of: str) -> Reason | None:
-    return dict(made.verdicts)[f"uid-{of}"].reason
+    return verdict(made, of).reason
+
+
+def verdict(made: Plan, of: str) -> Verdict:
+    (told,) = [t.status.waiting for t in made.transitions if t.job == f"uid-{of}"]
+    assert told is not None
+    return told.verdict
 
 
 def test_priority_comes_before_age_and_age_before_the_uid() -> None:
@@ -165,7 +173,7 @@ def test_numbers_do_not_count_room_that_is_kept_for_a_moment() -> None:
         world.apply(change)
     made = plan(world, START)
     assert causes(made) == {"huge": "Waiting"}
-    told = dict(made.verdicts)["uid-huge"]
+    told = verdict(made, "huge")
     assert (told.number("pods"), told.number("free")) == (3, 2)
 
 
@@ -230,7 +238,7 @@ def test_a_refused_shape_is_looked_at_again_when_room_may_have_come() -> None:
     (told,) = plan(world, START).transitions
     world.apply(Upsert(replace(of, rv=2, status=told.status), START))
     world.settle(plan(world, START))
-    assert plan(world, START + 1).verdicts == ()
+    assert plan(world, START + 1).transitions == ()
     world.apply(Upsert(node("c"), START))
     assert causes(plan(world, START + 1)) == {"llm": "Placed"}
 
@@ -293,7 +301,7 @@ def test_what_would_start_a_job_is_told_with_the_reason_and_names_the_jobs_in_it
 
 
 def test_a_pass_looks_for_few_changes_and_the_others_are_told_later() -> None:
-    many = planning.REMEDIES + 3
+    many = telling.REMEDIES + 3
     busy = [pod(None, i, node=name, id=f"busy-{name}", requests=asks(4)) for i, name in enumerate("ab")]
     world = world_of(*busy, *(gang(f"g{i}", count=1, created=START + i, roles=ranked(i)) for i in range(many)))
 
@@ -309,7 +317,7 @@ def test_a_pass_looks_for_few_changes_and_the_others_are_told_later() -> None:
 
     first = messages(START)
     assert len(first) == many
-    assert sum("it would start if" in message for message in first) == planning.REMEDIES
+    assert sum("it would start if" in message for message in first) == telling.REMEDIES
     assert messages(START + 1_000) == []
     later = messages(START + 60_000)
     assert len(later) == 3

@@ -8,15 +8,18 @@ from hypothesis import strategies as st
 from tests.kube import objects
 
 from muster.core.model import (
+    Blame,
     Committed,
     Job,
     LastFailure,
+    LastRepair,
     Objective,
     Phase,
     Placement,
     RankFailure,
     Reason,
     Rejected,
+    Reservation,
     RoleCount,
     StartFailures,
     Stopping,
@@ -72,6 +75,34 @@ FAILURES = st.builds(
     MAYBE,
     TEXT,
 )
+BLAMED = st.builds(Blame, NAME, COUNT, TIME, MAYBE)
+MOMENT = st.integers(0, 4_000_000_000_000)
+"""The times of a repair are kept to the millisecond."""
+REPAIRS = st.builds(
+    LastRepair,
+    COUNT,
+    st.sampled_from(("node", "disruption", "failure")),
+    st.sampled_from(("place", "domain", "segment", "gang")),
+    COUNT,
+    COUNT,
+    COUNT,
+    MOMENT,
+    MOMENT,
+    MOMENT,
+    st.none() | MOMENT,
+    st.none() | MOMENT,
+    st.none() | MOMENT,
+)
+
+
+@st.composite
+def reservations(draw: st.DrawFn) -> Reservation:
+    nodes = tuple(tuple(draw(st.lists(NAME, max_size=5))) for _ in range(draw(st.integers(1, 3))))
+    ranks = [(role, rank) for role, names in enumerate(nodes) for rank in range(len(names))]
+    lost = draw(st.lists(st.sampled_from(ranks), unique=True)) if ranks else []
+    return Reservation(nodes, tuple(sorted(lost)), draw(TIME))
+
+
 COMMITTED = st.builds(
     Committed,
     phase=st.sampled_from(Phase),
@@ -94,6 +125,10 @@ COMMITTED = st.builds(
     counts=st.lists(st.builds(RoleCount, NAME, COUNT, COUNT, COUNT, COUNT), max_size=3).map(tuple),
     started=MAYBE,
     finished=MAYBE,
+    blamed=st.lists(BLAMED, max_size=3, unique_by=lambda blame: blame.node).map(tuple),
+    reservation=st.none() | reservations(),
+    repairs=COUNT,
+    last_repair=st.none() | REPAIRS,
 )
 
 
@@ -186,6 +221,31 @@ def test_conditions_for_kstatus() -> None:
         assert (got["Placed"]["reason"], got["Placed"]["message"]) == (reason.value, "why")
     failed = conditions(Committed(Phase.FAILED, 2, last_failure=LastFailure(NOW, "DeadlineExceeded", "too long")))
     assert (failed["Failed"]["reason"], failed["Stalled"]["status"]) == ("DeadlineExceeded", "True")
+
+
+def test_a_repair_is_told_as_such() -> None:
+    last = LastFailure(NOW, "Disrupted", "worker 1 lost its node b: the node was deleted")
+    repair = LastRepair(4, "node", "domain", 1, 255, 256, NOW, NOW + 50, NOW + 1234)
+    told = Committed(Phase.REPAIRING, 2, live=True, attempt=4, last_failure=last, last_repair=repair)
+    got = conditions(told)
+    assert (got["Running"]["status"], got["Running"]["reason"]) == ("False", "Repairing")
+    assert got["Running"]["message"] == (
+        "1 rank moved, 255 on their nodes, 256 pods made anew; worker 1 lost its node b: the node was deleted"
+    )
+    # For kstatus it is judged, and nothing that somebody has to mend.
+    assert (got["Reconciling"]["status"], got["Stalled"]["status"], got["Failed"]["status"]) == ("False",) * 3
+    assert status_of(job(), told, NOW)["lastRepair"] == {
+        "attempt": 4,
+        "cause": "node",
+        "how": "domain",
+        "moved": 1,
+        "kept": 255,
+        "renewed": 256,
+        "failed": "2026-03-01T12:00:00.000Z",
+        "detected": "2026-03-01T12:00:00.050Z",
+        "decided": "2026-03-01T12:00:01.234Z",
+    }
+    assert conditions(Committed(Phase.RUNNING, 2, live=True, attempt=4, last_repair=repair))["Running"]["message"] == ""
 
 
 def test_transition_times() -> None:

@@ -28,6 +28,8 @@ MENU = (
 )
 """The jobs of a storm; each fits the healthy empty cluster alone."""
 
+DRAINING = "dgxc.nvidia.com/nvsentinel-state"
+"""A label of a health rule that every preset has."""
 T = TypeVar("T")
 MACHINES = {node.name: node for node in builders.racks(2, 2, per_leaf=2, gpus=2)}
 Action = Callable[[], object]
@@ -175,6 +177,9 @@ class Storm:
                 yield self._bind(api.rejecting.add, name)
             yield lambda name=name: api.set_node(name, labels=MACHINES["r1-n0"].labels)
             yield lambda name=name: api.set_node(name, taints=(builders.taint("maintenance", "NoExecute"),))
+            yield lambda name=name: api.set_node(name, conditions=(("GPUMissing", "True", api.now),))
+            yield lambda name=name: api.set_node(name, conditions=(("XIDErrors", "True", api.now),))
+            yield lambda name=name, old=known.labels: api.set_node(name, labels={**old, DRAINING: "draining"})
         if not api.nodes:
             yield self._decide
 
@@ -184,7 +189,7 @@ class Storm:
             known = api.nodes.get(name)
             if known is None:
                 yield self._bind(self._comes_back, name)
-            elif replace(known, rv=0, uid="") != replace(MACHINES[name], rv=0, uid=""):
+            elif replace(known, rv=0, uid="", cleared=None) != replace(MACHINES[name], rv=0, uid=""):
                 yield self._bind(self._is_well, name)
         for pod in [p for p in api.pods.values() if p.job is None]:
             yield lambda pod=pod: api.drop(Kind.POD, pod.id, "user")
@@ -194,7 +199,14 @@ class Storm:
 
     def _is_well(self, name: str) -> None:
         self.api.set_node(
-            name, unready_since=None, cordoned=False, out_of_service=False, labels=MACHINES[name].labels, taints=()
+            name,
+            unready_since=None,
+            cordoned=False,
+            out_of_service=False,
+            labels=MACHINES[name].labels,
+            taints=(),
+            conditions=(),
+            cleared=self.api.now + 1,
         )
 
     def _round(self) -> None:

@@ -81,9 +81,17 @@ class Story:
         job["status"] |= status
         self.put("TrainingJob", job)
 
-    def place(self, nodes: str, name: str = "a", attempt: int = 1, born: str | None = None, **status: Any) -> None:
+    def place(
+        self,
+        nodes: str,
+        name: str = "a",
+        attempt: int = 1,
+        born: str | None = None,
+        gang_attempt: int | None = None,
+        **status: Any,
+    ) -> None:
         role = {"name": "w", "nodes": nodes} | ({"born": born} if born else {})
-        placement = {"attempt": attempt, "gangAttempt": attempt, "roles": [role]}
+        placement = {"attempt": attempt, "gangAttempt": gang_attempt or attempt, "roles": [role]}
         self.status(name, **({"phase": "Placed"} | status), attempt=attempt, live=True, placement=placement)
 
     def pod(
@@ -133,6 +141,23 @@ class Story:
         """The containers end, and the pod goes."""
         self.change_pod(rank, job, born, phase=phase)
         self.drop("Pod", pod_name(rank, job, born))
+
+    def repair(self, nodes: str, born: str, attempt: int = 2, gang_attempt: int | None = None, **status: Any) -> None:
+        """Commit a repair of job a; with births of earlier attempts its gang goes on under its old name."""
+        whole = born.startswith(f"{attempt}x") and "," not in born
+        self.place(
+            nodes,
+            attempt=attempt,
+            born=born,
+            gang_attempt=gang_attempt or (attempt if whole else 1),
+            **({"phase": "Repairing", "disruptions": attempt - 1} | status),
+        )
+
+    def delete_pod(self, rank: int = 0, job: str = "a", born: int = 1) -> None:
+        """Its deletion has begun."""
+        pod = self.get("Pod", pod_name(rank, job, born))
+        pod["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z"
+        self.put("Pod", pod)
 
     def start(self, nodes: list[str], job: str = "a", attempt: int = 1) -> None:
         """Take a gang from Pending to Running by the book."""

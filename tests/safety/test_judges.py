@@ -37,8 +37,7 @@ def check(story: Story, invariant: str, words: str) -> None:
 
 def test_a_whole_life_breaks_nothing(story: Story) -> None:
     story.start(TWO)
-    story.status(phase="Repairing", attempt=2, disruptions=1)
-    story.place("r0-n0,r0-n2", attempt=2, born="1x1,2x1", phase="Repairing")
+    story.repair("r0-n0,r0-n2", "1x1,2x1")
     story.end_pod(1)
     story.pod("r0-n2", 1, born=2)
     story.status(phase="Starting")
@@ -48,6 +47,39 @@ def test_a_whole_life_breaks_nothing(story: Story) -> None:
     story.change_pod(0, phase="Succeeded")
     story.change_pod(1, born=2, phase="Succeeded")
     story.status(phase="Succeeded")
+    story.quiet()
+    assert not story.judged()
+
+
+def test_a_gang_that_is_made_anew_twice_breaks_nothing(story: Story) -> None:
+    story.start(TWO)
+    story.end_pod(1)
+    whole_repair(story)
+    story.change_pod(1, born=2, phase="Failed")
+    story.repair("r0-n0,r0-n2", "3x2", attempt=3, restarts=1, restartsInRow=1)
+    story.end_pod(0, born=2)
+    story.pod("r0-n0", 0, born=3)
+    story.pod("r0-n2", 1, born=3)
+    story.status(phase="Starting")
+    story.run_pod("r0-n0", 0, born=3)
+    story.run_pod("r0-n2", 1, born=3)
+    story.status(phase="Running")
+    story.quiet()
+    assert not story.judged()
+
+
+def test_a_node_lost_while_another_is_repaired_breaks_nothing(story: Story) -> None:
+    story.start(TWO)
+    story.repair("r0-n0,r0-n2", "1x1,2x1")
+    story.end_pod(1)
+    story.pod("r0-n2", 1, born=2)
+    story.drop("Node", "r0-n2")
+    story.repair("r0-n0,r0-n3", "1x1,3x1", attempt=3)
+    story.drop("Pod", pod_name(1, born=2))
+    story.pod("r0-n3", 1, born=3)
+    story.status(phase="Starting")
+    story.run_pod("r0-n3", 1, born=3)
+    story.status(phase="Running")
     story.quiet()
     assert not story.judged()
 
@@ -94,7 +126,7 @@ def test_s1_a_gate_opened_before_starting_is_written(story: Story) -> None:
 
 def test_s1_a_repair_opened_on_the_strength_of_the_attempt_before(story: Story) -> None:
     story.start(TWO)
-    story.place("r0-n0,r0-n2", attempt=2, born="1x1,2x1", phase="Repairing")
+    story.repair("r0-n0,r0-n2", "1x1,2x1")
     story.end_pod(1)
     story.pod("r0-n2", 1, born=2)
     story.change_pod(1, born=2, gated=False)
@@ -119,7 +151,59 @@ def test_s1_is_not_judged_where_the_watch_was_blind(story: Story) -> None:
     assert not story.judged()
 
 
+def test_s1_a_repair_is_opened_before_all_its_new_pods_exist(story: Story) -> None:
+    story.start(TWO)
+    story.repair("r0-n2,r0-n3", "2x2")
+    story.end_pod(0)
+    story.end_pod(1)
+    story.pod("r0-n2", 0, born=2)
+    story.status(phase="Starting")
+    story.change_pod(0, born=2, gated=False)
+    check(story, "S1", "1 of the 2 pods of attempt 2 had never been made: w/1")
+
+
 # S2
+
+
+def test_s2_survivors_of_a_repair_hold_their_nodes(story: Story) -> None:
+    """Pods restarted one by one: rank 1 runs on with its gate open while rank 0 is replaced."""
+    story.start(TWO)
+    story.repair("r0-n2,r0-n1", "2x1,1x1")
+    start_over(story)
+    check(story, "S2", "ns/a and ns/b overlap on r0-n1")
+
+
+def test_s2_what_a_repair_leaves_is_free_when_its_pod_has_ended(story: Story) -> None:
+    story.start(TWO)
+    story.repair("r0-n0,r0-n2", "1x1,2x1")
+    story.job("b", replicas=1)
+    story.place("r0-n1", "b")
+    story.pod("r0-n1", 0, "b")
+    story.end_pod(1)
+    story.status("b", phase="Starting")
+    assert not story.judged()
+
+
+def test_s2_what_a_repair_leaves_is_held_until_its_pod_has_ended(story: Story) -> None:
+    story.start(TWO)
+    story.repair("r0-n0,r0-n2", "1x1,2x1")
+    start_over(story)
+    check(story, "S2", "ns/a and ns/b overlap on r0-n1")
+
+
+def test_s2_two_repairs_take_one_node(story: Story) -> None:
+    story.start(TWO)
+    story.job("b", replicas=1)
+    story.start(["r0-n2"], "b")
+    story.repair("r0-n0,r0-n3", "1x1,2x1")
+    story.place("r0-n3", "b", attempt=2, born="2x1", phase="Repairing")
+    story.end_pod(1)
+    story.end_pod(0, "b")
+    story.pod("r0-n3", 1, born=2)
+    story.pod("r0-n3", 0, "b", born=2)
+    story.status(phase="Starting")
+    story.status("b", phase="Starting")
+    check(story, "S2", "ns/a and ns/b overlap on r0-n3")
 
 
 def start_over(story: Story) -> None:
@@ -182,7 +266,7 @@ def test_s2_a_strangers_pod_in_the_way(story: Story, seconds: float) -> None:
 
 def test_s3_two_pods_of_a_rank(story: Story) -> None:
     story.start(TWO)
-    story.place("r0-n0,r0-n2", attempt=2, born="1x1,2x1", phase="Repairing")
+    story.repair("r0-n0,r0-n2", "1x1,2x1")
     story.pod("r0-n2", 1, born=2)
     story.status(phase="Starting")
     story.run_pod("r0-n2", 1, born=2)
@@ -197,10 +281,19 @@ def lose_node(story: Story, seconds: float, then: Spoil | None = None) -> None:
     story.drop("Pod", pod_name(1))
     if then is not None:
         then(story)
-    story.place("r0-n0,r0-n2", attempt=2, born="1x1,2x1", phase="Repairing")
+    whole_repair(story)
+
+
+def whole_repair(story: Story) -> None:
+    """All pods are made anew, rank 1 on another node."""
+    story.repair("r0-n0,r0-n2", "2x2")
+    story.end_pod(0)
+    story.pod("r0-n0", 0, born=2)
     story.pod("r0-n2", 1, born=2)
     story.status(phase="Starting")
+    story.run_pod("r0-n0", 0, born=2)
     story.run_pod("r0-n2", 1, born=2)
+    story.status(phase="Running")
 
 
 def test_s3_a_pod_forced_out_too_soon_may_still_run(story: Story) -> None:
@@ -221,6 +314,28 @@ def test_s3_a_silent_node_may_be_replaced(story: Story, seconds: float, then: Sp
     assert not story.judged()
 
 
+def test_s3_whom_a_silent_machine_may_still_join(story: Story) -> None:
+    """A pod that was given up on a silent machine may come back: those after it must not meet under its gang's name."""
+    story.start(TWO)
+    story.node("r0-n1", 0, ready="Unknown")
+    story.wait(70)
+    story.drop("Pod", pod_name(1))
+    story.repair("r0-n0,r0-n2", "1x1,2x1")
+    story.pod("r0-n2", 1, born=2)
+    story.status(phase="Starting")
+    story.run_pod("r0-n2", 1, born=2)
+    check(story, "S3", "meets the gang of attempt 1, which a-w-1-uid-1 on the silent r0-n1 may still join")
+
+
+@pytest.mark.parametrize(("after", "broken"), [(5, set()), (300, {"S3"})])
+def test_s3_unreachable_after_seconds(after: int, broken: set[str]) -> None:
+    story = Story()
+    story.nodes()
+    story.job(failurePolicy={"unreachable": {"action": "Replace", "afterSeconds": after}})
+    lose_node(story, 60)
+    assert story.broken() == broken
+
+
 def test_s3_unreachable_wait_waits_for_ever() -> None:
     story = Story()
     story.nodes()
@@ -232,7 +347,7 @@ def test_s3_unreachable_wait_waits_for_ever() -> None:
 def test_s3_failed_by_the_garbage_collector_is_not_stopped(story: Story) -> None:
     story.start(TWO)
     story.change_pod(1, phase="Failed", still_running=True)
-    story.place("r0-n0,r0-n2", attempt=2, born="1x1,2x1", phase="Repairing")
+    story.repair("r0-n0,r0-n2", "1x1,2x1")
     story.pod("r0-n2", 1, born=2)
     story.status(phase="Starting")
     story.run_pod("r0-n2", 1, born=2)
@@ -316,6 +431,52 @@ def test_s4_levels_of_a_custom_topology() -> None:
     check(story, "S4", "one row")
 
 
+SEGMENTS = {"segments": [{"level": "nvlink", "size": 2}]}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "broken"),
+    [
+        pytest.param("r0-n0,r0-n2", set(), id="in the same rack"),
+        pytest.param("r1-n[0-1]", set(), id="the segment moves"),
+        pytest.param("r0-n0,r1-n0", {"S4"}, id="into another rack alone"),
+    ],
+)
+def test_s4_at_the_commit_of_a_repair(nodes: str, broken: set[str]) -> None:
+    story = Story()
+    story.nodes()
+    story.wait(10)
+    story.job(topology=SEGMENTS)
+    story.start(TWO)
+    cordoned = story.get("Node", "r0-n0")
+    cordoned["spec"]["unschedulable"] = True
+    story.put("Node", cordoned)
+    story.wait(10)
+    story.drop("Node", "r0-n1")
+    story.repair(nodes, "2x2")
+    assert story.broken() == broken
+
+
+def test_s4_a_repair_goes_by_the_labels_of_its_moment() -> None:
+    story = Story()
+    story.nodes()
+    story.job(topology=SEGMENTS)
+    story.start(TWO)
+    story.node("r0-n0", 7)
+    story.wait(10)
+    assert not story.judged()
+    story.repair("r0-n[0-1]", "2x2")
+    check(story, "S4", "segment w/0-1: it lies in 2 domains")
+
+
+def test_s4_a_repair_onto_a_node_that_is_gone(story: Story) -> None:
+    story.start(TWO)
+    story.drop("Node", "r0-n1")
+    story.wait(10)
+    story.repair("r0-n[0-1]", "2x2")
+    check(story, "S4", "there is no node r0-n1")
+
+
 @pytest.mark.parametrize("seconds", [pytest.param(0.0, id="just now"), pytest.param(10.0, id="long ago")])
 def test_s4_a_label_that_changes_under_the_commit(seconds: float) -> None:
     story = Story()
@@ -371,10 +532,27 @@ def test_s6_pods_orphaned_on_purpose_are_nobodys(story: Story) -> None:
 
 def test_s6_a_pod_of_an_earlier_attempt(story: Story) -> None:
     story.start(TWO)
-    story.place("r0-n0,r0-n2", attempt=2, born="1x1,2x1", phase="Repairing")
+    story.repair("r0-n0,r0-n2", "1x1,2x1")
     story.pod("r0-n2", 1, born=2)
     story.quiet()
     check(story, "S6", "pod a-w-1-uid-1 belongs to no current attempt")
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_repair_that_waits_for_a_silent_machine(silent: bool) -> None:
+    """By the policy Wait the pod on it is waited for: nothing is lost, and nothing is left over."""
+    story = Story()
+    story.nodes()
+    story.job(failurePolicy={"unreachable": {"action": "Wait"}})
+    story.start(TWO)
+    story.node("r0-n1", 0, ready="Unknown" if silent else "True")
+    story.drop("Node", "r0-n0")
+    story.repair("r0-n2,r0-n1", "2x2")
+    story.drop("Pod", pod_name(0))
+    story.delete_pod(1)
+    story.pod("r0-n2", 0, born=2)
+    story.quiet()
+    assert story.broken() == (set() if silent else {"S5", "S6"})
 
 
 def test_s6_more_ended_pods_than_are_to_be_kept() -> None:
@@ -416,6 +594,56 @@ def test_s7_finished_is_final_and_counters_grow(story: Story, status: dict[str, 
     found = story.judged()
     assert {each.invariant for each in found} == {"S7"}
     assert any(words in each.sentence for each in found)
+
+
+def test_s7_an_attempt_at_a_time(story: Story) -> None:
+    story.start(TWO)
+    story.repair("r0-n0,r0-n2", "1x1,3x1", attempt=3)
+    check(story, "S7", "attempt went from 1 to 3 at once")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param(lambda s: s.status(phase="Repairing"), "became Repairing without a new attempt", id="no attempt"),
+        pytest.param(lambda s: s.status(phase="Stopping", attempt=2), "attempt 2 began as Stopping", id="as Stopping"),
+        pytest.param(
+            lambda s: s.place("r0-n0,r0-n2", phase="Running"), "the placement of attempt 1 was changed", id="placement"
+        ),
+        pytest.param(
+            lambda s: s.status(phase="Repairing", attempt=2), "with the placement of attempt 1", id="old placement"
+        ),
+        pytest.param(
+            lambda s: s.repair("r0-n0,r0-n2", "1x2"), "w/1 on r0-n2 was not made in attempt 1", id="moved as it was"
+        ),
+        pytest.param(
+            lambda s: s.repair("r0-n0,r0-n2", "2x2", gang_attempt=7), "names 7 as that of its gang", id="gang"
+        ),
+        pytest.param(
+            lambda s: s.repair("r0-n0,r0-n2", "1x1,2x1", gang_attempt=2),
+            "gives a gang of its own to pods of attempt 1",
+            id="a survivor's gang",
+        ),
+    ],
+)
+def test_s7_what_one_write_may_change(story: Story, change: Spoil, words: str) -> None:
+    story.start(TWO)
+    change(story)
+    check(story, "S7", words)
+
+
+def test_s7_repairing_only_what_has_started(story: Story) -> None:
+    story.place(",".join(TWO))
+    story.repair("r0-n0,r0-n2", "2x2")
+    check(story, "S7", "became Repairing from Placed")
+
+
+def test_s7_is_not_judged_where_the_watch_was_blind(story: Story) -> None:
+    story.start(TWO)
+    story.repair("r0-n0,r0-n2", "1x1,3x1", attempt=3)
+    last = story.events[-1].rv
+    story.events.append(Event(last, "TrainingJob", GAP, {"from": last - 1}, story.now))
+    assert not story.judged()
 
 
 # What the watcher says, and keeps.

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 from tests.support import builders
-from tests.support.builders import GPU, START
+from tests.support.builders import GPU
 from tests.support.checker import Checker
 from tests.support.corecluster import Cluster
 
@@ -26,6 +26,8 @@ from muster.core.model import (
     FailureAction,
     FailureRule,
     Found,
+    HealthAction,
+    HealthRule,
     Job,
     Kind,
     Objective,
@@ -43,7 +45,7 @@ from muster.core.model import (
 )
 from muster.kube.hostlist import Malformed, expand, run_lengths
 
-LANES = ("core",)
+LANES = ("core", "sim")
 """Those that are built."""
 QUIET = 600_000
 """`writesWhileQuiet` counts for this long (ms)."""
@@ -176,6 +178,12 @@ def _rule(words: Mapping[str, Any]) -> FailureRule:
     )
 
 
+def _health_rule(words: Mapping[str, Any]) -> HealthRule:
+    (kind,) = {"condition", "label", "taint"} & set(words)
+    after = words.get("afterSeconds", 0) * 1000
+    return HealthRule(kind, words[kind], words.get("badWhen"), HealthAction(words["action"]), after)
+
+
 def _role(words: Mapping[str, Any]) -> RoleSpec:
     unknown = set(words) - ROLE
     assert not unknown, f"a role has no {sorted(unknown)}"
@@ -202,6 +210,21 @@ def _ranks(job: Job) -> tuple[str, ...]:
     return tuple(name for names in placement.nodes for name in names) if placement else ()
 
 
+def _repair(job: Job) -> dict[str, Any]:
+    """The last repair: what it did, and how many seconds (rounded) after the failure each stage was reached."""
+    repair = job.status.last_repair
+    if repair is None:
+        return {}
+    stages = {name: getattr(repair, name) for name in ("detected", "decided", "deleted", "created", "running")}
+    took = {name: round((at - repair.failed) / 1000) for name, at in stages.items() if at is not None}
+    return {"cause": repair.cause, "how": repair.how, "moved": repair.moved, "kept": repair.kept} | took
+
+
+def _failures(job: Job) -> list[str]:
+    last = job.status.last_failure
+    return [f"{f.rank} {f.node} {f.exit_code}" for f in last.failures] if last is not None else []
+
+
 FACTS: dict[str, Callable[[Job], Any]] = {
     "phase": lambda job: job.status.phase.value,
     "attempt": lambda job: job.status.attempt,
@@ -213,6 +236,8 @@ FACTS: dict[str, Callable[[Job], Any]] = {
     "relabelled": lambda job: bool(job.status.relabelled),
     "reason": lambda job: job.status.waiting.verdict.reason.value if job.status.waiting else None,
     "failure": lambda job: job.status.last_failure.reason if job.status.last_failure else None,
+    "failures": _failures,
+    "repair": _repair,
     "running": lambda job: sum(count.running for count in job.status.counts),
     "succeeded": lambda job: sum(count.succeeded for count in job.status.counts),
     "runningSeconds": lambda job: job.status.running_ms // 1000,
@@ -252,7 +277,9 @@ class CoreLane:
         unknown = set(world) - {"topology", "racks", "nodes", "quotas", "priorityClasses"}
         assert not unknown, sorted(unknown)
         levels = world.get("topology", {"levels": builders.LEVELS})
-        spec = builders.topology(levels["levels"], boundary=levels.get("boundary", ()))
+        rules = tuple(_health_rule(rule) for rule in levels["healthRules"]) if "healthRules" in levels else None
+        names = levels.get("levels", builders.LEVELS)
+        spec = builders.topology(names, boundary=levels.get("boundary", ()), health_rules=rules)
         self.api.put(Kind.TOPOLOGY, spec, "admin", "create")
         r = world.get("racks")
         nodes = builders.racks(r["count"], r["nodes"], per_leaf=r.get("perLeaf", 3), gpus=r.get("gpus", 4)) if r else []
@@ -273,7 +300,7 @@ class CoreLane:
     def run(self) -> None:
         """All steps, then the invariants over the whole history."""
         self.cluster.start()
-        begun = START
+        begun = self.api.now
         for number, step in enumerate(self.scenario.steps):
             where = f"{self.scenario.name}, step {number}: {dict(step)}"
             words = dict(step)
@@ -347,6 +374,16 @@ class CoreLane:
         if name == "pods":
             mine = [p for p in self.api.pods.values() if not p.id.startswith("foreign")]
             assert len(mine) == facts, f"{where}: {len(mine)} pods"
+            return
+        if name == "nodes":
+            inventory = self.cluster.operator.world.inventory
+            causes = {node: inventory.cause(node) for node in facts}
+            assert causes == facts, f"{where}: {causes}"
+            return
+        if name == "avoided":
+            assert self.api.topology is not None
+            told = {one.node: one.jobs for one in self.api.topology.avoided}
+            assert told == facts, f"{where}: {told}"
             return
         job = self.api.jobs.get(self.jobs[name].id)
         pods = [p for p in self.api.pods.values() if p.name.startswith(f"{name}-")]
@@ -432,8 +469,13 @@ class CoreLane:
                 case "outOfService":
                     changes["out_of_service"] = value
                 case "labels":
-                    more = {builders.label(level): text for level, text in value.items()}
-                    changes["labels"] = {**known.labels, **more}
+                    more = {key if "/" in key else builders.label(key): text for key, text in value.items()}
+                    labels = {**known.labels, **more}
+                    changes["labels"] = {key: text for key, text in labels.items() if text is not None}
+                case "conditions":
+                    changes["conditions"] = tuple((type_, status, self.api.now) for type_, status in value.items())
+                case "cleared":
+                    changes["cleared"] = self.api.now
                 case "taints":
                     changes["taints"] = tuple(Taint(key, "", effect) for key, effect in value.items())
                 case _:
@@ -508,6 +550,3 @@ class CoreLane:
             status = placed(replace(job), found, "0", world.roles_hash(job), self.api.now)
             assert status.phase is Phase.PLACED
             self.api.put(Kind.JOB, replace(job, status=status), "operator-0", "status", known=dict(self.api.nodes))
-
-
-LANE = {"core": CoreLane}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.scenarios.runner import LANE, Scenario, load
+from tests.scenarios.runner import CoreLane, Scenario, load
+from tests.scenarios.simlane import SimLane
 
+LANE = {"core": CoreLane, "sim": SimLane}
 FILES = sorted(Path(__file__).parent.glob("*.yaml"))
 RUNS = [(lane, scenario) for scenario in map(load, FILES) for lane in scenario.runs if lane in LANE]
 

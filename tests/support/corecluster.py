@@ -28,6 +28,7 @@ from muster.core.model import (
     DeletePod,
     DropChild,
     Duty,
+    Elapsed,
     EnsureChild,
     Failure,
     Gone,
@@ -552,6 +553,8 @@ class Operator:
 
     def decide(self) -> Plan:
         """Plan, assume, and hand over to the workers."""
+        if self.world.next_expiry is not None and self.world.next_expiry <= self.api.now:
+            self.world.apply(Elapsed(self.api.now))
         made = plan(self.world, self.api.now)
         assert not made.errors, made.errors
         for transition in made.transitions:
@@ -652,6 +655,12 @@ class Operator:
                 self.api.drop(Kind.CHILD, left.id, self.name)
         return some
 
+    def report(self) -> None:
+        """The ClusterTopology's status says which nodes are avoided; nothing else of it matters to the core."""
+        known, avoided = self.api.topology, self.world.pasts.avoided()
+        if known is not None and self.world.ready and self.world.leading and known.avoided != avoided:
+            self.api.put(Kind.TOPOLOGY, replace(known, avoided=avoided), self.name, "status")
+
     def wake_at(self) -> int | None:
         """When this operator wants to be woken."""
         times = [max(o.since, START) + REAP_AFTER for o in orphans(self.world, self.api.now)]
@@ -717,6 +726,7 @@ class Cluster:
                 operator.arrive(request)
                 operator.answered(request)
             reaped = operator.reap()
+            operator.report()
             if not (made.transitions or served or reaped or operator.feed):
                 return
         raise HotLoopError(f"{[t.cause for t in made.transitions]} {operator.requests()}")

@@ -10,9 +10,9 @@ from pydantic import Field, WithJsonSchema
 from muster.api.base import (
     API_VERSION,
     ATOMIC,
+    DAY,
     QUALIFIED_NAME,
     SET,
-    Anything,
     Condition,
     Count,
     LabelValue,
@@ -94,6 +94,27 @@ class PodDefaults(Model):
     )
 
 
+class HealthRule(Model):
+    """A sign by which a node counts as unfit; exactly one of condition, label and taint is given."""
+
+    condition: Annotated[str, Field(min_length=1, max_length=316)] | None = Field(
+        default=None, description="Type of a condition of the Node. No default."
+    )
+    label: ResourceName | None = Field(default=None, description="Key of a label of the Node. No default.")
+    taint: ResourceName | None = Field(default=None, description="Key of a taint of the Node. No default.")
+    bad_when: LabelValue | None = Field(
+        default=None,
+        description='What is bad: the status of the condition ("True", "False" or "Unknown", in quotes), the value of '
+        "the label or taint. Default: any value; a condition needs it.",
+    )
+    action: Literal["Avoid", "Drain"] = Field(
+        description="Avoid: no new pods. Drain: no new pods, and what runs there is moved away. No default."
+    )
+    after_seconds: Annotated[int, Field(ge=0, le=DAY)] = Field(
+        default=0, description="Drain: what runs there may stay this long. Default 0."
+    )
+
+
 class ClusterTopologySpec(Model):
     """Levels, nodes and pod defaults."""
 
@@ -118,10 +139,12 @@ class ClusterTopologySpec(Model):
     pod_defaults: PodDefaults = Field(
         default=PodDefaults(), description="What pods with accelerators get besides. Default: as each field says."
     )
-    health_rules: list[Anything] | None = Field(
+    health_rules: list[HealthRule] | None = Field(
         default=None,
         max_length=64,
-        description="Reserved: conditions, labels and taints that make a node unfit. Not yet.",
+        json_schema_extra=ATOMIC,
+        description="Signs by which nodes count as unfit, besides Kubernetes' own. Default: those of the preset; an "
+        "empty list: none.",
     )
 
 

@@ -117,6 +117,28 @@ class LastFailure(Model):
     )
 
 
+class LastRepair(Model):
+    """The last repair or restart in place, and when each of its stages was reached."""
+
+    attempt: Count = Field(description="The attempt that it began.")
+    cause: Literal["node", "disruption", "failure"] = Field(description="What broke.")
+    how: Literal["place", "domain", "segment", "gang"] = Field(
+        description=(
+            "place: every rank kept its node; domain: replaced inside the domain of its segment; segment: a segment "
+            "moved as a whole; gang: placed anew."
+        )
+    )
+    moved: Count = Field(description="Ranks that changed their node.")
+    kept: Count = Field(description="Ranks that kept it.")
+    renewed: Count = Field(description="Pods made anew.")
+    failed: Time = Field(description="When the failure happened by its own record, else when it was seen.")
+    detected: Time = Field(description="When it was seen to be a failure.")
+    decided: Time = Field(description="When the repair was decided.")
+    deleted: Time | None = Field(default=None, description="When the last pod that it replaces had stopped.")
+    created: Time | None = Field(default=None, description="When the last new pod existed.")
+    running: Time | None = Field(default=None, description="When all pods ran again.")
+
+
 class StartFailures(Model):
     """Starts that failed in a row."""
 
@@ -193,6 +215,9 @@ class TrainingJobStatus(Model):
     last_failure: LastFailure | None = Field(default=None, description="The latest failure.")
     start_failures: StartFailures | None = Field(default=None, description="Starts that failed in a row.")
     repairs: Count | None = Field(default=None, description="Repairs since all pods last ran.")
+    last_repair: LastRepair | None = Field(
+        default=None, description="The last repair or restart in place, with its times."
+    )
     running_seconds: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="Running time of ended attempts."
     )

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from muster.api.rules import Rule, refuse
+from muster.api.rules import Rule
 
 NODE = "node"
+HEALTH = "spec.healthRules[*]"
+SIGNS = ("condition", "label", "taint")
+STATUSES = ("True", "False", "Unknown")
 
 
 def _distinct(levels: list[Mapping[str, Any]], field: str) -> bool:
@@ -18,10 +21,26 @@ def _node_last(levels: list[Mapping[str, Any]]) -> bool:
 
 
 TOPOLOGY_RULES = (
-    refuse(
-        "spec",
-        "healthRules",
-        "spec.healthRules is not supported yet: only the Ready condition and taints make a node unfit. Remove it.",
+    Rule(
+        path=HEALTH,
+        cel="(has(self.condition) ? 1 : 0) + (has(self.label) ? 1 : 0) + (has(self.taint) ? 1 : 0) == 1",
+        message="give exactly one of condition, label and taint; write one rule for each.",
+        check=lambda rule: sum(sign in rule for sign in SIGNS) == 1,
+    ),
+    Rule(
+        path=HEALTH,
+        cel="!has(self.condition) || (has(self.badWhen) && self.badWhen in ['True', 'False', 'Unknown'])",
+        message='badWhen of a condition must be "True", "False" or "Unknown", in quotes: which of them is bad depends '
+        "on who sets the condition.",
+        check=lambda rule: "condition" not in rule or rule.get("badWhen") in STATUSES,
+        field="badWhen",
+    ),
+    Rule(
+        path=HEALTH,
+        cel="self.afterSeconds == 0 || self.action == 'Drain'",
+        message="afterSeconds is for action Drain alone: Avoid lets pods stay. Remove it.",
+        check=lambda rule: rule.get("afterSeconds", 0) == 0 or rule["action"] == "Drain",
+        field="afterSeconds",
     ),
     Rule(
         path="spec",

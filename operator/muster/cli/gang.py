@@ -68,7 +68,9 @@ class Gang:
         else:
             if not 0 < attempt <= made:
                 raise Failed(f"{self.key} has made {made} attempt{'' if made == 1 else 's'}; there is no {attempt}.")
-            found = [pod for pod in pods if pod.attempt == attempt]
+            # Of the present attempt it may be a pod made in an earlier one, which a repair left in its place.
+            made_in = self._born(name, rank) if self.placement and self.placement.attempt == attempt else attempt
+            found = [pod for pod in pods if pod.attempt == (made_in or attempt)]
         if found:
             return found[-1]
         which = f"{name} rank {rank}" + ("" if attempt is None else f" in attempt {attempt}")
@@ -90,8 +92,9 @@ class Gang:
                 return NotYet(f"{self.key} is not placed: {self.why()}{add}")
             if status.phase is Phase.SUSPENDED:
                 return NotYet(f"{self.key} is suspended.{add}")
-            if status.phase is Phase.PLACED:
-                return NotYet(f"{self.key} is placed, and the pod of {which} has not been made yet.{add}")
+            if status.phase in (Phase.PLACED, Phase.REPAIRING):
+                doing = "placed" if status.phase is Phase.PLACED else "being repaired"
+                return NotYet(f"{self.key} is {doing}, and the pod of {which} has not been made yet.{add}")
         said = f"the pod of {which} of {self.key} is gone"
         if isinstance(job, Job):
             policy = job.policy

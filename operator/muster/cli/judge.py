@@ -75,6 +75,8 @@ def placed(world: World, job: Job | Rejected, placement: Placement) -> Element:
     """It is placed, as committed."""
     text = f"{job.status.phase.value}, attempt {placement.attempt}: "
     text += _summary(placement.nodes, placement.domains, placement.least)
+    if under_way := explain.repairing(job.status):
+        text += f"; {under_way}"
     return _placed(world, job.key, placement.roles, placement, text)
 
 

@@ -64,11 +64,16 @@ def _present(gang: Gang) -> list[dict[str, Any]]:
     if placement is None:
         return []
     pods = {(pod.role, pod.rank, pod.attempt): pod for pod in gang.pods}
-    return [
-        _row(gang, role, rank, node, born, pods.get((role, rank, born)))
-        for role, nodes, borns in zip(placement.roles, placement.nodes, placement.born, strict=True)
-        for rank, (node, born) in enumerate(zip(nodes, borns, strict=True))
-    ]
+    before = {(pod.role, pod.rank): pod for pod in gang.pods if not pod.terminal}
+    rows = []
+    for role, nodes, borns in zip(placement.roles, placement.nodes, placement.born, strict=True):
+        for rank, (node, born) in enumerate(zip(nodes, borns, strict=True)):
+            row = _row(gang, role, rank, node, born, pods.get((role, rank, born)))
+            earlier = before.get((role, rank))
+            if row["pod"] is None and earlier is not None and gang.job.status.phase.value == "Repairing":
+                row["reason"] = f"{earlier.name} has to stop first"
+            rows.append(row)
+    return rows
 
 
 def _past(gang: Gang, attempt: int) -> list[dict[str, Any]]:

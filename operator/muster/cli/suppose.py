@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from muster.cli.cluster import Known
 from muster.cli.output import Failed
-from muster.core.inventory import HEALTH_TAINTS
-from muster.core.model import Gone, Job, Kind, Level, Node, Placement, Pod, Rejected, Resources, Taint, Upsert
+from muster.core.health import HEALTH_TAINTS
+from muster.core.model import Gone, Job, Kind, Level, Node, NodePast, Placement, Pod, Rejected, Resources, Taint, Upsert
 from muster.core.topology import natural
 from muster.kube.hostlist import compress, expand
 from muster.kube.quantity import Malformed
@@ -76,9 +76,8 @@ def _clear(known: Known, name: str) -> int:
         if placement is not None and job.status.live and any(name in role for role in placement.nodes):
             status = replace(job.status, placement=_without(placement, name))
             world.apply(Upsert(replace(job, status=status), 0))
-    taints = tuple(taint for taint in node.taints if not taint.key.startswith(HEALTH_TAINTS))
-    usable = replace(node, cordoned=False, unready_since=None, out_of_service=False, taints=taints)
-    world.apply(Upsert(usable, 0))
+    world.apply(Upsert(world.inventory.rulebook.cured(node), 0))
+    world.apply(Upsert(NodePast(name), 0))
     return _drop(known, [pod for pod in known.pods.get(name, ()) if not pod.daemon])
 
 

@@ -53,8 +53,18 @@ class Agenda:
     def next_wake(self, besides: Mapping[str, int | None]) -> int | None:
         """The soonest deadline, with `besides` in place of what those jobs had."""
         times = [at for at in besides.values() if at is not None]
-        kept = (at for at, uid in self._heap if uid not in besides and self._wakes.get(uid) == at)
-        return min([*times, *kept], default=None)
+        heap = self._heap
+        ahead = [(heap[0][0], 0)] if heap else []
+        while ahead:  # the heap in its own order, as far as the first entry that still holds
+            at, i = heapq.heappop(ahead)
+            uid = heap[i][1]
+            if uid not in besides and self._wakes.get(uid) == at:
+                times.append(at)
+                break
+            for child in (2 * i + 1, 2 * i + 2):
+                if child < len(heap):
+                    heapq.heappush(ahead, (heap[child][0], child))
+        return min(times, default=None)
 
     def settle(self, wakes: Iterable[tuple[str, int | None]], keep: frozenset[str]) -> None:
         """These jobs were looked at and have these deadlines now; those in `keep` stay on the agenda."""

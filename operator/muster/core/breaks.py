@@ -54,6 +54,12 @@ class Break:
     blames: bool = False
     silent: bool = False
     pod: Pod | None = None
+    name: str = ""
+    """Of the role."""
+    at: int | None = None
+    """When (ms) it happened by its own record, and"""
+    noticed: int | None = None
+    """when it was seen to be a failure; None: now, as far as is known."""
 
     @property
     def action(self) -> FailureAction | None:
@@ -162,7 +168,7 @@ class _Rank:
                 why = f"the pod of {self.who} on {self.where} was deleted"
                 self._broke(Fault.DISRUPTED, why, silent=silent(node))
         elif seen.pod.stage is Stage.FAILED:
-            self._judge_failed(seen.pod)
+            self._judge_failed(seen.pod, seen.since)
         elif seen.pod.stage is not Stage.SUCCEEDED:
             self._judge_living(seen)
 
@@ -177,24 +183,26 @@ class _Rank:
         elif seen is not None and seen.pod.terminal:
             self.found.trouble = ("StartFailed", f"{self.who} ended before the gang was started")
 
-    def _judge_failed(self, pod: Pod) -> None:
+    def _judge_failed(self, pod: Pod, since: int) -> None:
         failure = pod.failure or Failure()
         rule = first_match(self.job.policy.rules, failure)
-        lost = self._node_lost(self.world.nodes.get(self.where))
+        node = self.world.nodes.get(self.where)
+        lost = self._node_lost(node) or self._drained(node, already=True)
         if rule is not None and rule.action is FailureAction.REPLACE_NODE:
             why = f"{self.who} on {self.where} failed, a rule replaces the node: {how(pod)}"
-            self._broke(Fault.NODE, why, rule=rule, blames=True, pod=pod)
+            self._broke(Fault.NODE, why, rule=rule, blames=True, pod=pod, since=since)
         elif lost is not None:
             why = f"{self.who} on {self.where} was disrupted: {lost[0]}"
-            self._broke(Fault.NODE, why, rule=rule, blames=lost[1], silent=lost[2], pod=pod)
+            self._broke(Fault.NODE, why, rule=rule, blames=lost[1], silent=lost[2], pod=pod, since=since)
         elif failure.refused or failure.disrupted:
             why = f"{self.who} on {self.where} was disrupted: {failure.reason}: {failure.message}".rstrip(": ")
             fault = Fault.NODE if failure.refused else Fault.DISRUPTED
-            self._broke(fault, why, rule=rule, blames=failure.refused, pod=pod)
+            self._broke(fault, why, rule=rule, blames=failure.refused, pod=pod, since=since)
         elif rule is None and self.job.roles[self.role].on_failure is OnFailure.IGNORE:
             self.found.ignored.append(pod)
         else:
-            self._broke(Fault.OWN, f"{self.who} on {self.where} failed: {how(pod)}", rule=rule, pod=pod)
+            why = f"{self.who} on {self.where} failed: {how(pod)}"
+            self._broke(Fault.OWN, why, rule=rule, pod=pod, since=since)
 
     def _judge_living(self, seen: SeenPod) -> None:
         pod = seen.pod
@@ -202,7 +210,7 @@ class _Rank:
         if pod.node is None and not pod.terminating:
             self._judge_unbound(pod, node)
             return
-        lost = self._node_lost(node) or self._taken_away(node)
+        lost = self._node_lost(node) or self._taken_away(node) or self._drained(node)
         if lost is not None:
             why = f"{self.who} lost its node {self.where}: {lost[0]}"
             self._broke(Fault.NODE, why, blames=lost[1], silent=lost[2])
@@ -248,6 +256,17 @@ class _Rank:
         taint = untolerated(executing, self.claim.shape.roles[self.role].filter.tolerations)
         return (f"taint {describe(taint)}", False, False) if taint is not None else None
 
+    def _drained(self, node: Node | None, *, already: bool = False) -> tuple[str, bool, bool] | None:
+        """A health rule that orders to drain the node, once its delay is over; `already`: the rank has failed there, so
+        there is nothing to wait for."""
+        if node is None:
+            return None
+        for rule, since in self.world.inventory.rulebook.drains(node):
+            begun = since if since is not None else self.world.pasts.noticed(node.name, rule.cause)
+            if already or begun is None or self.found.at(begun + rule.after, self.now):
+                return f"the node is unfit: {rule.cause}", True, False
+        return None
+
     def _broke(
         self,
         fault: Fault,
@@ -257,8 +276,25 @@ class _Rank:
         blames: bool = False,
         silent: bool = False,
         pod: Pod | None = None,
+        since: int | None = None,
     ) -> None:
-        self.found.breaks.append(Break(self.role, self.rank, self.where, fault, why, rule, blames, silent, pod))
+        at, noticed = self._times(fault, pod, since)
+        name = self.placement.roles[self.role]
+        self.found.breaks.append(
+            Break(self.role, self.rank, self.where, fault, why, rule, blames, silent, pod, name, at, noticed)
+        )
+
+    def _times(self, fault: Fault, pod: Pod | None, since: int | None) -> tuple[int | None, int | None]:
+        """When it happened, and when that was known: a pod tells its end; a node counts as lost some time after it fell
+        silent. What vanished tells nothing."""
+        if pod is not None and since is not None:
+            ended = pod.failure.finished_at if pod.failure is not None else None
+            return ended if ended is not None else since, since
+        node = self.world.nodes.get(self.where)
+        if fault is not Fault.NODE or node is None or node.unready_since is None or node.out_of_service:
+            return None, None
+        waits = 0 if self.job.status.phase is Phase.STARTING else patience(self.job)
+        return node.unready_since, min(node.unready_since + waits, self.now)
 
 
 def how(pod: Pod) -> str:

@@ -8,6 +8,7 @@ from muster.core.lifecycle import Row
 from muster.core.model import (
     Action,
     ActionKind,
+    Committed,
     Job,
     Phase,
     Placement,
@@ -190,7 +191,7 @@ def announce(job: Job | Rejected, transition: Transition) -> Announcement | None
         case Row.START:
             return Announcement("Starting", f"attempt {status.attempt}: all pods exist, their gates are being removed")
         case Row.RUNS:
-            return Announcement("Running", f"attempt {status.attempt}: all pods run")
+            return Announcement("Running", f"attempt {status.attempt}: all pods run{_took(status)}")
         case Row.SUCCEEDED:
             return Announcement("Succeeded", f"attempt {status.attempt}: the success policy is met")
         case Row.REPAIR | Row.RESTART if status.placement is not None and status.last_failure is not None:
@@ -200,7 +201,9 @@ def announce(job: Job | Rejected, transition: Transition) -> Announcement | None
             where = f" ({', '.join(moved[:4])}{', ...' if len(moved) > 4 else ''})" if moved else ""
             kept = f"{all_ - len(moved)} of {all_} ranks keep their nodes{where}"
             said = f"attempt {status.attempt}: {made} of {all_} pods are made anew, {kept}"
-            return Announcement(row.value, f"{said}; {status.last_failure.message}", warning=True)
+            return Announcement(
+                row.value, f"{said}; {status.last_failure.message}{_avoided(job, status)}", warning=True
+            )
         case Row.RESERVATION_ENDED:
             return Announcement("ReservationEnded", "no replacement came in time; the healthy nodes are given up")
         case Row.DEADLINE | Row.EXHAUSTED | Row.FAIL_JOB:
@@ -209,7 +212,7 @@ def announce(job: Job | Rejected, transition: Transition) -> Announcement | None
         case Row.VOID | Row.START_FAILED | Row.LOST | Row.OWN_FAILURE | Row.SUSPENDING:
             stopping = status.stopping
             reason = stopping.reason if stopping is not None else "Stopping"
-            message = stopping.message if stopping is not None else ""
+            message = (stopping.message if stopping is not None else "") + _avoided(job, status) + _reserved(status)
             return Announcement(reason, f"attempt {status.attempt} is ended: {message}", reason != "Suspended")
         case Row.REQUEUED:
             if status.phase is Phase.SUSPENDED:
@@ -229,6 +232,48 @@ def announce(job: Job | Rejected, transition: Transition) -> Announcement | None
             return Announcement(status.waiting.verdict.reason.value, status.waiting.message, warning=True)
         case _:
             return None
+
+
+def repairing(status: Committed) -> str:
+    """What a repair that is under way does, and why; empty where none is."""
+    repair, last = status.last_repair, status.last_failure
+    if status.phase not in (Phase.REPAIRING, Phase.STARTING) or repair is None or repair.attempt != status.attempt:
+        return ""
+    why = f"; {last.message}" if last is not None else ""
+    return f"{_count(repair.moved, 'rank')} moved, {repair.kept} on their nodes, {repair.renewed} pods made anew{why}"
+
+
+def _took(status: Committed) -> str:
+    """How long a repair took, for the Event that ends it."""
+    r = status.last_repair
+    if r is None or r.attempt != status.attempt or r.running is None:
+        return ""
+    named = (("seen", r.detected), ("decided", r.decided), ("old pods gone", r.deleted), ("new pods made", r.created))
+    stages = ", ".join(f"{name} {(at - r.failed) / 1000:.1f}" for name, at in named if at is not None)
+    went = f"{_count(r.moved, 'rank')} moved, {r.kept} kept their nodes"
+    return f" again {(r.running - r.failed) / 1000:.1f} s after the failure ({stages}); {went}"
+
+
+def _avoided(job: Job | Rejected, status: Committed) -> str:
+    """The nodes that the job avoids from now on."""
+    before = {blame.node for blame in job.status.blamed if blame.until is not None}
+    new = [blame for blame in status.blamed if blame.until is not None and blame.node not in before]
+    if not new:
+        return ""
+    names = ", ".join(blame.node for blame in new[:4]) + (", ..." if len(new) > 4 else "")
+    seconds = max((blame.until or 0) - blame.at for blame in new) // 1000
+    return f"; blamed {new[0].count} times, avoided by this job for {seconds} s: {names}"
+
+
+def _reserved(status: Committed) -> str:
+    kept = status.reservation
+    if kept is None or status.phase_since is None:
+        return ""
+    nodes = len(
+        {n for role, names in enumerate(kept.nodes) for rank, n in enumerate(names) if (role, rank) not in kept.lost}
+    )
+    seconds = (kept.until - status.phase_since) // 1000
+    return f"; {_count(nodes, 'healthy node')} kept for it for {seconds} s, in wait of a replacement"
 
 
 def _moved(job: Job | Rejected, after: Placement) -> list[str]:

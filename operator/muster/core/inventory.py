@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from muster.core.changes import Log, Mark
 from muster.core.evidence import Evidence
+from muster.core.health import Rulebook
 from muster.core.model import Node, Pod, Resources, Taint, TopologySpec
 from muster.core.overlay import Overlay
 from muster.core.rows import Ints, Rows
@@ -30,12 +31,20 @@ UNBOUNDED = 1 << 50
 """Allocatable `pods` of a node that names none."""
 HOST_PORT = "hostport/"
 
-USABLE, CORDONED, NOT_READY, OUT_OF_SERVICE, OUTSIDE, ABSENT, BARRED = range(7)
-CAUSES = ("", "cordoned", "NotReady", "out of service", "nodeSelector", "absent", "quarantined")
-"""Why a node is not usable whatever the pod; index = the codes above."""
-
-HEALTH_TAINTS = "node.kubernetes.io/"
-"""Taints of this prefix are Kubernetes' word on cordons and health: the empty healthy cluster has none."""
+USABLE, CORDONED, NOT_READY, OUT_OF_SERVICE, OUTSIDE, ABSENT, BARRED, HELD, BLAMED = range(9)
+CAUSES = (
+    "",
+    "cordoned",
+    "NotReady",
+    "out of service",
+    "nodeSelector",
+    "absent",
+    "quarantined",
+    "held back after flapping",
+    "blamed by several jobs",
+)
+"""Why a node is not usable whatever the pod; index = the codes above. The causes of health rules follow them, see
+`Inventory.words`."""
 
 _BUSY, _CAUSE, _TAINTS, _RESOURCES = range(4)
 """Columns of a row: how many hold something there, why it is not usable, the number of its taints, and from here two a
@@ -112,6 +121,12 @@ class Inventory:
         self._claims: Overlay[str, Mapping[str, Resources]] = Overlay()
         self._log = Log()
         self._spec: TopologySpec | None = None
+        self.rulebook = Rulebook()
+        """The health rules in force."""
+        self.words: tuple[str, ...] = CAUSES
+        """Why a node may not be usable, by code: CAUSES, then those of the health rules. The same on one ground."""
+        self._withheld: Overlay[str, int] = Overlay()
+        """Nodes that get no new pods for what is remembered of them, here or not, with the code of the cause."""
         self._levels: Levels | None = None
         self._healthy = False
         self.version = 0
@@ -129,16 +144,18 @@ class Inventory:
         has = old is not None and old.allocatable == node.allocatable
         labels = old is not None and old.labels == node.labels
         taints = self._numbered(node.taints)
-        self.version += 1
         self._nodes[node.name] = node
         if has and labels and row is not None:
             if cause != self._rows.at(row, _CAUSE):
+                self.version += 1
                 self._put(row, _CAUSE, cause)
             if taints != self._rows.at(row, _TAINTS):
+                self.version += 1
                 self._put(row, _TAINTS, taints)
-                if old is not None and steady(old.taints) != steady(node.taints):
+                if old is not None and self._steady(old.taints) != self._steady(node.taints):
                     self.epoch = Epoch()
             return
+        self.version += 1
         row = self._new_row(node.name) if row is None else row
         self._put(row, _CAUSE, cause)
         self._put(row, _TAINTS, taints)
@@ -176,6 +193,17 @@ class Inventory:
             if row is not None and self._rows.at(row, _CAUSE) == USABLE:
                 self.version += 1
                 self._put(row, _CAUSE, BARRED)
+
+    def withhold(self, name: str, cause: int | None) -> None:
+        """From now on a node of this name gets no new pods, for HELD or BLAMED; with None it does again."""
+        if cause is None:
+            self._withheld.pop(name)
+        else:
+            self._withheld[name] = cause
+        node, row = self._nodes.get(name), self._row.get(name)
+        if node is not None and row is not None and (code := self._cause_of(node)) != self._rows.at(row, _CAUSE):
+            self.version += 1
+            self._put(row, _CAUSE, code)
 
     def use(self, pod: Pod) -> None:
         """Note a pod as it is now: terminal pods, and unbound ones that are neither pinned nor nominated, hold
@@ -250,6 +278,8 @@ class Inventory:
             return
         self.version += 1
         self._spec = spec
+        self.rulebook = Rulebook.of(spec)
+        self.words = (*CAUSES, *self.rulebook.causes)
         self._evidence = Evidence(spec, self.present())
         self._judge_all()
         self.epoch = Epoch()
@@ -301,10 +331,14 @@ class Inventory:
     def cause(self, name: str) -> str:
         """Why a node is not usable whatever the pod; empty if it is usable."""
         row = self._row.get(name)
-        return CAUSES[ABSENT if row is None else self._rows.at(row, _CAUSE)]
+        return self.words[ABSENT if row is None else self._rows.at(row, _CAUSE)]
+
+    def withheld(self, name: str) -> bool:
+        """The node gets no new pods for what is remembered of it."""
+        return name in self._withheld
 
     def causes(self, rows: Ints | None = None) -> Ints:
-        """A code of CAUSES for every row, or for some."""
+        """A code of `words` for every row, or for some."""
         return self._read(_CAUSE, rows)
 
     def intact(self, rows: Ints | None = None) -> npt.NDArray[np.bool_]:
@@ -318,7 +352,7 @@ class Inventory:
         return list(self._taints)
 
     def look(self, rows: Ints, resources: Sequence[str]) -> tuple[Ints, Ints, Ints]:
-        """Of some rows at once, in lines: how many hold something there, the code of CAUSES, the number of the taints;
+        """Of some rows at once, in lines: how many hold something there, the code of `words`, the number of the taints;
         then a line a resource of what is free of it, and of what is allocatable, as `room` tells them (0 for what no
         node offers)."""
         columns = [_BUSY, _CAUSE, _TAINTS]
@@ -423,11 +457,13 @@ class Inventory:
         other._rows = self._rows.fork()
         other._log = Log(self._log.mark())
         other._gone, other._evidence = self._gone.fork(), self._evidence.fork()
+        other._withheld = self._withheld.fork()
         self._names_shared = other._names_shared = True
         return other
 
     def emptied(self) -> Inventory:
-        """The empty healthy cluster: the same nodes without pods, claims, cordons and unreadiness."""
+        """The empty healthy cluster: the same nodes without pods, claims, cordons, and all that speaks against their
+        health."""
         other = self.fork()
         other._log = Log()
         other._pods, other._owned, other._claims = Overlay(), Overlay(), Overlay()
@@ -509,6 +545,10 @@ class Inventory:
     def _numbered(self, taints: tuple[Taint, ...]) -> int:
         return self._taints.setdefault(taints, len(self._taints)) if taints else 0
 
+    def _steady(self, taints: tuple[Taint, ...]) -> tuple[Taint, ...]:
+        """Taints without those that tell of cordons and health."""
+        return tuple([taint for taint in taints if not self.rulebook.is_health(taint.key)])
+
     def _takes_part(self, node: Node) -> bool:
         return self._spec is None or takes_part(self._spec, node)
 
@@ -521,7 +561,12 @@ class Inventory:
             return CORDONED
         if node.out_of_service:
             return OUT_OF_SERVICE
-        return USABLE if node.unready_since is None else NOT_READY
+        if node.unready_since is not None:
+            return NOT_READY
+        flaw = self.rulebook.flaw(node)
+        if flaw is not None:
+            return len(CAUSES) + self.rulebook.causes.index(flaw.cause)
+        return self._withheld.get(node.name) or USABLE
 
     def _new_row(self, name: str) -> int:
         if self._names_shared:
@@ -636,11 +681,6 @@ class Inventory:
                     self._owned.pop(key)
             if sign < 0:
                 self._recycle(row)
-
-
-def steady(taints: tuple[Taint, ...]) -> tuple[Taint, ...]:
-    """Taints without those by which Kubernetes tells of cordons and health."""
-    return tuple([taint for taint in taints if not taint.key.startswith(HEALTH_TAINTS)])
 
 
 def _plus(a: Amounts, b: Resources, sign: int) -> Amounts:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from muster.core import failures, recovery
 from muster.core.breaks import Break, Fault
 from muster.core.model import (
     ACTIVE,
@@ -27,7 +28,6 @@ from muster.core.model import (
     LastFailure,
     Phase,
     Placement,
-    RankFailure,
     Reason,
     Rejected,
     Repaired,
@@ -45,8 +45,6 @@ CREATE_SILENCE = "unknown"
 """The class of refusal with which the worker reports that creates have gone unanswered for too long."""
 SAME_REFUSALS = 3
 """This many aborts with one message of the scheduler make the job Stalled."""
-GATHER = 10_000
-"""Failures within this time (ms) after the first are told together."""
 BLAMED_TWICE = 2
 """A node blamed so often by a job is avoided by it."""
 MOST_BLAMED = 64
@@ -133,12 +131,12 @@ def jitter(uid: str, attempt: int) -> float:
     return int.from_bytes(digest, "big") / 2**32
 
 
-def backoff(job: Job, failures: int) -> int:
+def backoff(job: Job, in_vain: int) -> int:
     """How long (ms) to wait after this many failures in a row: doubling from the base to the maximum, with up to a
     quarter of jitter."""
-    if failures <= 0:
+    if in_vain <= 0:
         return 0
-    delay = min(job.policy.backoff_base << min(failures - 1, 30), job.policy.backoff_max)
+    delay = min(job.policy.backoff_base << min(in_vain - 1, 30), job.policy.backoff_max)
     return delay + int(delay * 0.25 * jitter(job.id, job.status.attempt))
 
 
@@ -234,25 +232,7 @@ def _finish(s: Situation, phase: Phase, **edits: object) -> Committed:
 
 def last_failure(s: Situation, reason: str, message: str) -> LastFailure:
     """What ended the attempt: up to 8 failures, earliest first, those within 10 s of the first."""
-    failures = sorted(
-        (
-            RankFailure(
-                role=pod.role or "",
-                rank=pod.rank or 0,
-                node=pod.node or "",
-                exit_code=pod.failure.exit_code if pod.failure else None,
-                signal=pod.failure.signal if pod.failure else None,
-                finished_at=pod.failure.finished_at if pod.failure else None,
-                message=(pod.failure.message or pod.failure.reason) if pod.failure else "",
-            )
-            for pod in s.seen.failed_pods
-        ),
-        key=_by_end,
-    )
-    if failures and failures[0].finished_at is not None:
-        first = failures[0].finished_at
-        failures = [f for f in failures if f.finished_at is None or f.finished_at <= first + GATHER]
-    return LastFailure(whole_seconds(s.now), reason, message, tuple(failures[:8]))
+    return failures.told(whole_seconds(s.now), reason, message, s.seen.breaks, s.seen.failed_pods)
 
 
 def _fail_job(s: Situation) -> Committed:
@@ -355,6 +335,9 @@ def _mended(s: Situation, **edits: object) -> Committed:
         blamed=_blame(s),
         repairs=s.status.repairs + 1,
         phase_since=whole_seconds(s.now),
+        last_repair=recovery.began(
+            s.status, s.seen.breaks, placement, len(mend.renewed), mend.found.how if mend.found else "place", s.now
+        ),
         **edits,
     )
 
@@ -372,7 +355,7 @@ def _fail_start(s: Situation) -> Committed:
 
 
 def _start(s: Situation) -> Committed:
-    return _move(s, Phase.STARTING, last_failure=_gathered(s))
+    return _move(s, Phase.STARTING, last_failure=_gathered(s), last_repair=recovery.made(s.status, s.seen))
 
 
 def _run(s: Situation) -> Committed:
@@ -384,6 +367,7 @@ def _run(s: Situation) -> Committed:
         started=s.status.started if s.status.started is not None else at,
         start_failures=StartFailures(),
         repairs=0,
+        last_repair=recovery.ran(s.status, s.now),
     )
 
 
@@ -441,22 +425,7 @@ WAITING_REASON = {
 
 
 def _gathered(s: Situation) -> LastFailure | None:
-    """The last failure with the ranks that have told their end since."""
-    gathered = s.status.last_failure
-    if not s.seen.failed_pods or gathered is None:
-        return gathered
-    told = last_failure(s, gathered.reason, gathered.message)
-    known = {(f.role, f.rank, f.finished_at) for f in gathered.failures}
-    more = [f for f in told.failures if (f.role, f.rank, f.finished_at) not in known]
-    every = sorted((*gathered.failures, *more), key=_by_end)
-    first = next((f.finished_at for f in every if f.finished_at is not None), None)
-    if first is not None:
-        every = [f for f in every if f.finished_at is None or f.finished_at <= first + GATHER]
-    return replace(gathered, failures=tuple(every[:8]))
-
-
-def _by_end(failure: RankFailure) -> tuple[int, str, int]:
-    return (failure.finished_at if failure.finished_at is not None else 1 << 60, failure.role, failure.rank)
+    return failures.gathered(s.status.last_failure, s.seen.failed_pods, s.status.phase_since)
 
 
 def _requeue(s: Situation) -> Committed:
@@ -471,11 +440,11 @@ def _requeue(s: Situation) -> Committed:
     if s.job.suspend:
         released["reservation"] = None
         return _move(s, Phase.SUSPENDED, not_before=None, waiting=None, counts=(), **released)
-    failures = max(
+    in_vain = max(
         s.status.start_failures.count,
         s.status.restarts_in_row if stopping.reason in ("OwnFailure", "FinishTimeout") else 0,
     )
-    delay = backoff(s.job, failures)
+    delay = backoff(s.job, in_vain)
     waiting = None
     reason = WAITING_REASON.get(stopping.reason)
     if delay and reason is not None:
@@ -618,12 +587,18 @@ def placed(job: Job, found: Found, term: str, roles_hash: str, now: int) -> Comm
     )
 
 
-def tells(job: Job | Rejected, verdict: Verdict, now: int, written_at: int) -> bool:
-    """Whether a waiting job whose verdict or message has changed may say so now."""
+def pauses(job: Job | Rejected, now: int) -> bool:
+    """Its back-off is not over. A spec that was changed since ends it: the next attempt is another one."""
+    status = job.status
+    return status.not_before is not None and status.not_before > now and status.observed_generation == job.generation
+
+
+def is_news(job: Job | Rejected, verdict: Verdict) -> bool:
+    """What the status of a waiting job says is another reason, or was said of another generation: it is told at once,
+    while numbers that changed are told later."""
     old = job.status.waiting
     same_reason = old is not None and old.verdict.reason is verdict.reason
-    stays = same_reason and job.status.observed_generation == job.generation
-    return not stays or now - written_at >= WAITING_INTERVAL
+    return not same_reason or job.status.observed_generation != job.generation
 
 
 def waits(job: Job | Rejected, verdict: Verdict, message: str, now: int, written_at: int) -> Committed | None:
@@ -649,5 +624,5 @@ def waits(job: Job | Rejected, verdict: Verdict, message: str, now: int, written
         observed_generation=job.generation,
         waiting=Waiting(verdict, message, since),
         placeable_since=placeable,
-        not_before=status.not_before if status.not_before is not None and status.not_before > now else None,
+        not_before=status.not_before if pauses(job, now) else None,
     )

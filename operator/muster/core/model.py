@@ -43,6 +43,8 @@ class Taint:
     value: str
     effect: str
     """NoSchedule | PreferNoSchedule | NoExecute."""
+    since: int | None = field(default=None, compare=False)
+    """When (ms) it was put on, where the API says so; taints that differ in this alone are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,64 @@ class Node:
     unready_since: int | None = None
     out_of_service: bool = False
     """It carries the taint node.kubernetes.io/out-of-service: the administrator's word that the machine is off."""
+    conditions: tuple[tuple[str, str, int], ...] = ()
+    """(type, status, since in ms) of what health rules may name: all but the kubelet's own while those are well."""
+    cleared: int | None = None
+    """The time (ms) in its annotation muster.dev/clear-blame: what it was blamed for before counts no more."""
+
+
+class HealthAction(Enum):
+    """What a health rule that matches orders."""
+
+    AVOID = "Avoid"
+    """No new pods."""
+    DRAIN = "Drain"
+    """Nor may those stay that run there."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthRule:
+    """A sign by which a node counts as unfit. `kind`: condition | label | taint; `key`: its type or key; `bad`: the
+    status or value that is bad, None for any. `after`: how long (ms) pods may stay when the action is Drain."""
+
+    kind: str
+    key: str
+    bad: str | None
+    action: HealthAction
+    after: int = 0
+
+    @property
+    def cause(self) -> str:
+        """As exclusions count it: `condition GPUMissing=True`, `label example.com/state`."""
+        return f"{self.kind} {self.key}" + ("" if self.bad is None else f"={self.bad}")
+
+
+@dataclass(frozen=True, slots=True)
+class Avoided:
+    """A node that no job is placed on, because so many jobs blamed it within a day; `since` when (ms) the last of them
+    did."""
+
+    node: str
+    jobs: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodePast:
+    """What is remembered of a node, by name, beyond its record; see `pasts`. Times in ms.
+
+    `returns`: when it came back from being unready, the latest ones; `held_until`: for that it gets no new pods before
+    then. `noticed`: by cause of a Drain rule since when a label or taint that carries no time has been seen. `blames`:
+    of the jobs (uid) that blamed it last, when each did. `cleared`: the latest annotation seen on it.
+    """
+
+    name: str
+    returns: tuple[int, ...] = ()
+    held_until: int | None = None
+    noticed: tuple[tuple[str, int], ...] = ()
+    blames: tuple[tuple[str, int], ...] = ()
+    avoided: Avoided | None = None
+    cleared: int | None = None
 
 
 class Stage(Enum):
@@ -563,6 +623,36 @@ class LastFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class LastRepair:
+    """The last time that a broken gang went on where it is, and how long that took. Times in ms on the wall clock; a
+    stage that has not come yet is None."""
+
+    attempt: int
+    """The attempt that the repair began."""
+    cause: str
+    """node | disruption | failure: what broke, the first that applies."""
+    how: str
+    """place: every rank keeps its node; domain, segment, gang: as `Repaired.how`."""
+    moved: int
+    """Ranks that change their node,"""
+    kept: int
+    """and that do not."""
+    renewed: int
+    """Pods made anew."""
+    failed: int
+    """When the failure happened by its own record (a container's end, a node's condition), else when it was seen."""
+    detected: int
+    """When it was seen to be one: for a node that does not answer, when its time was up."""
+    decided: int
+    deleted: int | None = None
+    """The last pod of a rank that is made anew had stopped."""
+    created: int | None = None
+    """The last new pod existed."""
+    running: int | None = None
+    """All pods ran again."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartFailures:
     """Starts that failed one after the other; `same` of them with this message, up to now."""
 
@@ -618,6 +708,7 @@ class Committed:
     reservation: Reservation | None = None
     repairs: int = 0
     """Repairs since all pods last ran."""
+    last_repair: LastRepair | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -710,6 +801,10 @@ class TopologySpec:
     pod_defaults: str = ""
     """Hash of spec.podDefaults."""
     manifest: Any = field(default=None, compare=False, repr=False)
+    health_rules: tuple[HealthRule, ...] | None = None
+    """None: those of the preset."""
+    avoided: tuple[Avoided, ...] = field(default=(), compare=False)
+    """As last written into its status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -764,7 +859,7 @@ class Admission:
     """The PersistentVolumeClaims that the pod mounts: the node affinity of the bound ones is part of `filter`."""
 
 
-Record = Node | Pod | Job | Rejected | TopologySpec | PriorityClass | Quota | Child | Admission
+Record = Node | NodePast | Pod | Job | Rejected | TopologySpec | PriorityClass | Quota | Child | Admission
 
 
 class Kind(Enum):
@@ -797,6 +892,8 @@ class Gone:
     kind: Kind
     id: str
     at: int
+    owner: str = ""
+    """The job whose pod it was, for a pod that is not known itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -850,7 +947,15 @@ class Leading:
     term: str | None
 
 
-Change = Upsert | Gone | Synced | Lost | Refused | Viewed | Readmit | Leading
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """The clock has come to `at` (ms): what was to last until then is over. The loop says so before it plans, when
+    `World.next_expiry` has come."""
+
+    at: int
+
+
+Change = Upsert | Gone | Synced | Lost | Refused | Viewed | Readmit | Leading | Elapsed
 
 
 # --- Decisions and duties -------------------------------------------------------------------------------------------
@@ -880,24 +985,26 @@ class TopologyStatus:
     detected_preset: str
     invalid: str
     observed_generation: int
+    avoided: tuple[Avoided, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What follows from the world now.
 
-    `verdicts` maps each job that waits, and was looked at, to why. `wakes` holds for each job that was looked at when
-    to look again even if nothing changes (ms, wall clock; None: never); `wake_at` is the soonest of all jobs.
-    `capacity` is the world's capacity counter as planned on. `errors` are programming errors, by job: that job is
-    left as it is, the others go on.
+    `wakes` holds for each job that was looked at when to look again even if nothing changes (ms, wall clock; None:
+    never); `queued` says that the queue was walked, and `queue_at` when to walk it again even if nothing changes;
+    `wake_at` is the soonest of all and of what ends by time (`Elapsed`). `capacity` is the world's capacity counter as
+    planned on. `errors` are programming errors, by job: that job is left as it is, the others go on.
     """
 
     transitions: tuple[Transition, ...] = ()
-    verdicts: tuple[tuple[str, Verdict], ...] = ()
     wake_at: int | None = None
     wakes: tuple[tuple[str, int | None], ...] = ()
     capacity: int = 0
     errors: tuple[tuple[str, str], ...] = ()
+    queued: bool = False
+    queue_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

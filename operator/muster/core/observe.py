@@ -78,6 +78,10 @@ class Seen:
     """The counts are to be told, though nothing else is."""
     wake: int | None = None
     """The soonest time (ms) from now on at which more may follow without any change."""
+    stopped_at: int | None = None
+    """Of a repair: when (ms) the last pod that it ended stopped,"""
+    made_at: int | None = None
+    """and when the last that it makes was seen."""
 
     @property
     def lost(self) -> list[str]:
@@ -125,7 +129,10 @@ def observe(world: World, job: Job, now: int) -> Seen:
         if status.phase in ACTIVE:
             _judge(world, job, placement, ranks, seen, now)
         if status.phase is Phase.REPAIRING:
+            _times(world, job, placement, ranks, [s for s in pods if s.pod.id not in current], seen)
             seen.failed_pods += [s.pod for s in pods if s.pod.stage is Stage.FAILED and s.pod.id not in current]
+        elif status.phase is Phase.STOPPING:
+            seen.failed_pods += [s.pod for s in pods if s.pod.stage is Stage.FAILED]
     _deadlines(world, job, pods, seen, now)
     return seen
 
@@ -147,6 +154,16 @@ def by_rank(placement: Placement, pods: Iterable[SeenPod]) -> list[list[SeenPod 
         if pod.born == placement.born[role][pod.rank]:
             ranks[role][pod.rank] = seen
     return ranks
+
+
+def _times(
+    world: World, job: Job, placement: Placement, ranks: list[list[SeenPod | None]], others: list[SeenPod], seen: Seen
+) -> None:
+    ended = [s.since for s in others if s.pod.terminal]
+    cleared = world.cleared(job.id)
+    seen.stopped_at = max([*ended, *([cleared] if cleared is not None else [])], default=None)
+    new = [s.since for pods in ranks for s in pods if s is not None and s.pod.born == placement.attempt]
+    seen.made_at = max(new, default=None)
 
 
 def _counts(placement: Placement, ranks: list[list[SeenPod | None]]) -> tuple[RoleCount, ...]:

@@ -6,26 +6,22 @@ takes its room before the next is looked at (`policy.room`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from heapq import heapify, heappop, heapreplace
 
 from muster.core import lifecycle
-from muster.core.explain import CHANGE, sentence
-from muster.core.inventory import Inventory
-from muster.core.model import Committed, Found, Job, Phase, Plan, Reason, Rejected, Remedy, Shape, Transition, Verdict
+from muster.core.line import Group, Order
+from muster.core.model import Committed, Found, Job, Phase, Plan, Reason, Rejected, Shape, Transition, Verdict
 from muster.core.observe import Seen, observe
-from muster.core.placement.remedy import MENDED
 from muster.core.policy import queueing, repair
 from muster.core.policy.room import Room
+from muster.core.telling import Teller
 from muster.core.world import World
 
 REFUSED_COMMIT_AFTER = 30_000
 """A decision that the API server refused to take (rights, size) is made again this long (ms) after the refusal."""
-
-
-REMEDIES = 4
-"""For so many shapes a pass looks for the smallest change that would start them, at most;"""
-REMEDY_LATER = 10_000
-"""the others say why they wait, and this much (ms) later what would start them."""
 
 
 def plan(world: World, now: int, *, everything: bool = False) -> Plan:
@@ -41,13 +37,18 @@ def plan(world: World, now: int, *, everything: bool = False) -> Plan:
     for uid in sorted(looked_at):
         planner.look(uid)
     planner.repair()
-    if everything or world.waiting_stale or planner.pending:
+    if everything or world.waiting_stale or planner.pending or world.queue_due(now):
         planner.queue()
     return planner.plan()
 
 
-Asked = tuple[Inventory, Shape]
-"""What a verdict of the solver's answered."""
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """Those of a group who have not been looked at yet, from `at` on; without a group one job by itself."""
+
+    group: Group | None
+    members: Sequence[Order]
+    at: int = 0
 
 
 class _Planner:
@@ -57,13 +58,11 @@ class _Planner:
         self._world = world
         self._now = now
         self._transitions: list[Transition] = []
-        self._verdicts: list[tuple[str, Verdict]] = []
+        self._queued = False
         self._wakes: dict[str, int | None] = {}
         self._errors: list[tuple[str, str]] = []
         self._broken: list[tuple[Job, Seen]] = []
-        self._remedies: dict[Shape, Remedy | None] = {}
-        self._words: dict[int, tuple[Verdict, str]] = {}
-        """What was made of verdicts, which are kept so that no other has their id."""
+        self._teller = Teller(world, now)
         self.pending = False
         """A job on the agenda is waiting."""
 
@@ -126,105 +125,116 @@ class _Planner:
             return
         held = queueing.held(self._world, job, self._now)
         if held is not None and held.verdict is not None:
-            self._tell(job, held.verdict)
+            self._wakes[job.id] = self._teller.tell(job, held.verdict)
 
     def queue(self) -> None:
-        """Put the waiting to the solver."""
-        world, now = self._world, self._now
+        """Put the waiting to the solver, in their order: of a group the next, until one of it is refused, and with it
+        all that are left of it."""
+        self._queued = True
+        line = self._world.line
         moved = {t.job for t in self._transitions}
-        waiting = [
-            job
-            for job in world.jobs()
-            if isinstance(job, Job)
-            and job.status.phase is Phase.PENDING
-            and not job.deleting
-            and not job.suspend
-            and job.id not in moved
-            and world.assumed(job.id) is None
-            and not self._barred(job.id)
-        ]
-        waiting.sort(key=lambda job: queueing.order(world, job))
-        room = self._room
-        quotas = queueing.QuotaBook(world)
-        blind = queueing.unknown_claims(world)
-        for job in waiting:
+        quotas, blind = queueing.QuotaBook(self._world), queueing.unknown_claims(self._world)
+        turns = [(group.members[0], _Turn(group, group.members)) for group in line.groups.values()]
+        turns += [(order, _Turn(None, (order,))) for order in line.apart]
+        heapify(turns)
+        refused: list[tuple[Group, Verdict, Shape | None]] = []
+        while turns:
+            (_, _, uid), turn = turns[0]
+            over = True
+            job = self._world.job(uid)
+            assert isinstance(job, Job)
             try:
-                held = queueing.held(world, job, now)
-                shape = world.shape(job)
-                if held is None:
-                    held = quotas.held(job, shape)
-                if held is None and blind:
-                    held = queueing.Held(None)
-                if held is not None:
-                    self._wait(job, held.verdict)
-                    if held.asking:
-                        room.keep(shape)
-                    continue
-                own = repair.peculiar(job, now)
-                answer = repair.find(world, room.left, job, shape, now) if own else room.find(shape)
-                if answer is None or isinstance(answer, Verdict):
-                    # Of a job whose nodes are kept or avoided the change is not the one that its shape has in common.
-                    self._wait(job, answer, None if own else (room.free, shape))
-                elif queueing.prefers_to_wait(job, answer, now):
-                    self._prefer(job, answer)
+                if uid in moved or (turn.group is None and self._barred(uid)):
+                    over = False
+                    self._teller.spare(uid)
                 else:
-                    room.take(job.id, shape, answer.nodes)
-                    quotas.take(job)
-                    status = lifecycle.placed(job, answer, world.term or "", world.roles_hash(job), now)
-                    self._decide(job, lifecycle.Row.PLACED, status)
+                    over = self._put(job, turn.group, quotas, blind, refused)
             except Exception as error:  # as above
-                self._fail(job.id, error)
+                self._fail(uid, error)
+                self._teller.spare(uid)
+                over = False
+            turn.at += 1
+            if over or turn.at == len(turn.members):
+                heappop(turns)
+            else:
+                heapreplace(turns, (turn.members[turn.at], turn))
+        for group, verdict, shape in refused:
+            try:
+                self._tell(group, verdict, shape)
+            except Exception as error:  # as above
+                self._fail(group.members[0][2], error)
+        self._teller.tell_numbers()
+
+    def _tell(self, group: Group, verdict: Verdict, shape: Shape | None) -> None:
+        if shape is None:
+            self._teller.tell_group(group, verdict, None)
+        else:
+            final = self._room.in_the_end(shape, verdict)
+            self._teller.tell_group(group, final, (self._room.free, shape))
+
+    def _put(
+        self,
+        job: Job,
+        group: Group | None,
+        quotas: queueing.QuotaBook,
+        blind: bool,
+        refused: list[tuple[Group, Verdict, Shape | None]],
+    ) -> bool:
+        """Put one job to the solver, for its group if it has one. Says whether the same holds for the rest of it."""
+        world, now, room = self._world, self._now, self._room
+        held = queueing.held(world, job, now)
+        shape = world.shape(job)
+        if held is None:
+            held = quotas.held(job, shape)
+        if held is None and blind:
+            held = queueing.Held(None)
+        if held is not None:
+            if held.verdict is not None:
+                self._refuse(job, group, held.verdict, None, refused)
+            if held.asking:
+                room.keep(shape)
+            return not held.asking
+        if job.id in world.line.flying:
+            room.keep(shape)
+            return True
+        own = repair.peculiar(job, now)
+        answer = repair.find(world, room.left, job, shape, now) if own else room.find(shape)
+        if isinstance(answer, Verdict):
+            # Of a job whose nodes are kept or avoided the change is not the one that its shape has in common.
+            self._refuse(job, group, answer, None if own else shape, refused)
+            return True
+        if answer is None:
+            return True
+        self._teller.spare(job.id)
+        if queueing.prefers_to_wait(job, answer, now):
+            self._prefer(job, answer)
+            return False
+        room.take(job.id, shape, answer.nodes)
+        quotas.take(job)
+        self._decide(
+            job, lifecycle.Row.PLACED, lifecycle.placed(job, answer, world.term or "", world.roles_hash(job), now)
+        )
+        return False
+
+    def _refuse(
+        self,
+        job: Job,
+        group: Group | None,
+        verdict: Verdict,
+        shape: Shape | None,
+        refused: list[tuple[Group, Verdict, Shape | None]],
+    ) -> None:
+        if group is not None:
+            refused.append((group, verdict, shape))
+        else:
+            self._teller.tell(job, verdict, None if shape is None else (self._room.free, shape))
 
     def _prefer(self, job: Job, found: Found) -> None:
         since = job.status.placeable_since
         until = (since if since is not None else lifecycle.whole_seconds(self._now)) + job.policy.prefer_wait
         numbers = (("domains", found.objective.preferred), ("least", found.preferred_least), ("until", until))
-        self._wait(job, Verdict(Reason.WAITING_FOR_PREFERRED, numbers))
+        self._teller.tell(job, Verdict(Reason.WAITING_FOR_PREFERRED, numbers))
         self._wake(job.id, until)
-
-    def _wait(self, job: Job, verdict: Verdict | None, asked: Asked | None = None) -> None:
-        if verdict is None:
-            return
-        self._verdicts.append((job.id, verdict))
-        self._tell(job, verdict, asked)
-
-    def _tell(self, job: Job | Rejected, verdict: Verdict, asked: Asked | None = None) -> None:
-        written = self._world.written_at(job.id)
-        held_back = job.status.not_before is not None and job.status.not_before > self._now
-        if held_back and job.status.waiting:
-            message = job.status.waiting.message
-        else:
-            message = self._message(job, verdict, written, asked)
-        status = lifecycle.waits(job, verdict, message, self._now, written)
-        if status is not None:
-            self._transitions.append(Transition(job.id, job.rv, lifecycle.Row.WAITS.value, status))
-            return
-        waiting = job.status.waiting
-        if waiting is None or waiting.verdict != verdict or waiting.message != message:
-            self._wake(job.id, written + lifecycle.WAITING_INTERVAL)
-
-    def _message(self, job: Job | Rejected, verdict: Verdict, written: int, asked: Asked | None) -> str:
-        """What to say of a job that waits. What would start it is looked for when it is about to be told, and stays as
-        it was told while the verdict stays."""
-        if asked is None or verdict.reason not in MENDED:
-            return sentence(verdict)
-        known = self._words.get(id(verdict))
-        if known is None:  # shapes share their verdict, thousands of jobs a shape
-            known = self._words[id(verdict)] = verdict, sentence(verdict)
-        plain = known[1]
-        waiting = job.status.waiting
-        if waiting is not None and waiting.verdict == verdict and waiting.message.startswith(plain + CHANGE):
-            return waiting.message
-        if not lifecycle.tells(job, verdict, self._now, written):
-            self._wake(job.id, written + lifecycle.WAITING_INTERVAL)
-            return plain
-        inventory, shape = asked
-        if shape not in self._remedies:
-            if len(self._remedies) == REMEDIES:
-                self._wake(job.id, self._now + REMEDY_LATER)
-                return plain
-            self._remedies[shape] = self._world.remedy(inventory, shape, verdict)
-        return sentence(verdict, self._remedies[shape])
 
     def _decide(self, job: Job, row: lifecycle.Row, status: Committed) -> None:
         self._transitions.append(Transition(job.id, job.rv, row.value, status))
@@ -239,11 +249,17 @@ class _Planner:
 
     def plan(self) -> Plan:
         """All that was decided."""
+        world = self._world
+        queue_at = self._teller.wake_at
+        if not self._queued and world.queue_at is not None:
+            queue_at = world.queue_at if queue_at is None else min(queue_at, world.queue_at)
+        times = (world.agenda.next_wake(self._wakes), world.next_expiry, queue_at)
         return Plan(
-            transitions=tuple(self._transitions),
-            verdicts=tuple(self._verdicts),
-            wake_at=self._world.agenda.next_wake(self._wakes),
+            transitions=(*self._transitions, *self._teller.transitions),
+            wake_at=min((at for at in times if at is not None), default=None),
             wakes=tuple(sorted(self._wakes.items())),
-            capacity=self._world.capacity,
+            capacity=world.capacity,
             errors=tuple(self._errors),
+            queued=self._queued,
+            queue_at=queue_at,
         )

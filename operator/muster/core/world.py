@@ -12,18 +12,21 @@ from dataclasses import dataclass, replace
 from muster.core.agenda import Agenda
 from muster.core.claims import Claims
 from muster.core.inventory import Epoch, Inventory
+from muster.core.line import Line, order_of
 from muster.core.model import (
     ACTIVE,
     ActionKind,
     Admission,
     Change,
     Child,
+    Elapsed,
     Gone,
     Job,
     Kind,
     Leading,
     Lost,
     Node,
+    NodePast,
     Phase,
     Placement,
     Plan,
@@ -47,6 +50,7 @@ from muster.core.model import (
     Verdict,
     Viewed,
 )
+from muster.core.pasts import Pasts
 from muster.core.placement import Solver
 from muster.core.topology import survey
 
@@ -69,12 +73,19 @@ class _Entry:
     record: Job | Rejected
     since: int
     assumed: Transition | None = None
+    _made: tuple[Job | Rejected, Transition, Job | Rejected] | None = None
+    """What `now` was last made of, and what it was."""
+    cleared: int | None = None
+    """When (ms) a pod of the job last vanished."""
 
     @property
     def now(self) -> Job | Rejected:
         if self.assumed is None:
             return self.record
-        return replace(self.record, status=self.assumed.status)
+        made = self._made
+        if made is None or made[0] is not self.record or made[1] is not self.assumed:
+            made = self._made = self.record, self.assumed, replace(self.record, status=self.assumed.status)
+        return made[2]
 
 
 def stage_of(pod: Pod) -> tuple[Stage, bool, str]:
@@ -95,6 +106,8 @@ class World:
         self.topology: TopologySpec = AUTO
         self.priority_classes: dict[str, PriorityClass] = {}
         self.term: str | None = None
+        self.line = Line()
+        """The jobs that wait, as assumed."""
         self.verdict_counter = 0
         """Grows with every change, beside those of the inventory, that can matter to a waiting job."""
         self._jobs: dict[str, _Entry] = {}
@@ -109,9 +122,19 @@ class World:
         self._viewed: set[tuple[str, int]] = set()
         self._synced: set[Kind] = set()
         self._claims = Claims(self.inventory)
+        self.pasts = Pasts(self.inventory)
+        """What is remembered of nodes beyond their records."""
         self._planned_capacity = -1
+        self._queue_at: int | None = None
+        """When the queue is to be walked even if nothing happens."""
         self._active: set[str] = set()
-        """The jobs with an attempt under way, as assumed."""
+        """The jobs with an attempt under way, as assumed,"""
+        self._placed: set[str] = set()
+        """and those of them that are Placed."""
+        self._shapes: dict[str, tuple[Job, Shape]] = {}
+        """The shape of each job, and for which record of it;"""
+        self._alike: dict[Shape, Shape] = {}
+        """jobs with an equal one share it."""
         self._relabelled = False
         """Labels changed since the last plan: whether hard constraints hold is to be judged again."""
         self._by_labels: dict[str, tuple[Epoch, Placement, Verdict | None]] = {}
@@ -138,6 +161,22 @@ class World:
     def waiting_stale(self) -> bool:
         """Something happened since the last plan that can matter to jobs that wait."""
         return self.capacity != self._planned_capacity
+
+    def queue_due(self, now: int) -> bool:
+        """The moment has come for which the last walk of the queue asked."""
+        return self._queue_at is not None and self._queue_at <= now
+
+    @property
+    def queue_at(self) -> int | None:
+        """When the queue is to be walked again even if nothing happens (ms, wall clock)."""
+        return self._queue_at
+
+    def placed(self) -> Iterator[Job]:
+        """The jobs that are Placed, as assumed, in no particular order."""
+        for uid in self._placed:
+            job = self._jobs[uid].now
+            if isinstance(job, Job):
+                yield job
 
     def jobs(self) -> Iterator[Job | Rejected]:
         """Every job, in no particular order, as assumed."""
@@ -169,6 +208,10 @@ class World:
     def seen_pods_of(self, uid: str) -> Iterable[SeenPod]:
         """The same with the time of each one's last change of stage."""
         return self._pods_by_job.get(uid, {}).values()
+
+    def cleared(self, uid: str) -> int | None:
+        """When (ms) a pod of the job last vanished from the API, as far as was seen."""
+        return self._jobs[uid].cleared
 
     def ghosts_of(self, uid: str) -> Iterable[SeenPod]:
         """Pods of this job that were taken out of the API while their machine did not answer, with when that was: what
@@ -221,6 +264,16 @@ class World:
     def shape(self, job: Job) -> Shape:
         """What the solver is asked: the job's roles with the requests and filter of their pods as admitted, as written
         where admission has not been asked or was refused."""
+        known = self._shapes.get(job.id)
+        if known is not None and _asks_alike(known[0], job):
+            return known[1]
+        shape = self._shape(job)
+        shape = self._alike.setdefault(shape, shape)
+        if job.id in self._jobs:
+            self._shapes[job.id] = job, shape
+        return shape
+
+    def _shape(self, job: Job) -> Shape:
         roles = []
         for i, role in enumerate(job.roles):
             admitted = self.admission(job.namespace, self.template_key(job, i))
@@ -293,7 +346,13 @@ class World:
             detected_preset=levels.preset,
             invalid=self.topology.invalid or levels.invalid,
             observed_generation=self.topology.generation,
+            avoided=self.pasts.avoided(),
         )
+
+    @property
+    def next_expiry(self) -> int | None:
+        """When (ms) something ends by time alone: `Elapsed` is to be applied then."""
+        return self.pasts.next_expiry
 
     # --- the agenda -------------------------------------------------------------------------------------------------
 
@@ -307,7 +366,9 @@ class World:
         assumed = frozenset(t.job for t in plan.transitions if self.assumed(t.job) is not None)
         known = [(uid, at) for uid, at in plan.wakes if uid in self._jobs]
         self.agenda.settle(known, keep=assumed)
-        self._planned_capacity = plan.capacity
+        if plan.queued:
+            self._planned_capacity = plan.capacity
+            self._queue_at = plan.queue_at
         if self.ready and self.leading:
             self._relabelled = False
 
@@ -339,8 +400,8 @@ class World:
         match change:
             case Upsert(record, at):
                 self._upsert(record, at)
-            case Gone(kind, id_, at):
-                self._gone(kind, id_, at)
+            case Gone(kind, id_, at, owner):
+                self._gone(kind, id_, at, owner)
             case Synced(kind):
                 self._synced.add(kind)
                 if self.ready:
@@ -365,6 +426,8 @@ class World:
                 self.term = term
                 self._viewed.clear()
                 self._touch_all()
+            case Elapsed(at):
+                self._touch_nodes(self.pasts.elapse(at))
 
     def _refused(self, change: Refused) -> None:
         entry = self._jobs.get(change.job)
@@ -373,13 +436,22 @@ class World:
         if change.commit:  # the decision did not happen
             entry.assumed = None
             self._reclaim(change.job)
+            self.verdict_counter += 1
         self._refusals[change.job] = change
+        self._line_up(change.job)
         self.agenda.touch(change.job)
 
     def _ask_refused_again(self) -> None:
         for key in [key for key, admission in self._admissions.items() if admission.refused]:
             del self._admissions[key]
+        self._asked_anew()
         self._touch_all()
+
+    def _asks(self, job: Job | Rejected, admission: Admission) -> bool:
+        """The pods of this job are what this dry run was about."""
+        if not isinstance(job, Job) or job.namespace != admission.namespace:
+            return False
+        return any(self.template_key(job, i) == admission.template for i in range(len(job.roles)))
 
     def _readmit(self, change: Readmit) -> None:
         namespace = change.namespace
@@ -392,6 +464,7 @@ class World:
             return
         for key in outdated:
             del self._admissions[key]
+        self._asked_anew()
         for uid, entry in self._jobs.items():
             if namespace is None or entry.record.namespace == namespace:
                 self.agenda.touch(uid)
@@ -411,6 +484,7 @@ class World:
                     self._touch_node(record.name)
                     if record.unready_since is None or record.out_of_service:
                         self._forget_ghosts(record.name)
+                    self._touch_nodes(self.pasts.see(known, record, at))
                 if known is None or known.labels != record.labels:
                     self._relabelled = True
             case TopologySpec():
@@ -418,11 +492,17 @@ class World:
                 self.topology = record
                 if changed:
                     self.inventory.set_topology(record)
+                self._touch_nodes(self.pasts.read(record, self.nodes.values(), at, rules=changed))
+                if changed:
+                    self._asked_anew()
                     self._touch_all()
                     for uid in self._jobs:  # admissions are by pod defaults too
                         self._reclaim(uid)
+            case NodePast():
+                self._touch_nodes(self.pasts.put(record))
             case PriorityClass():
                 self.priority_classes[record.name] = record
+                self._line_up_all()
                 self._ask_refused_again()
             case Quota():
                 self._quotas.setdefault(record.namespace, {})[record.uid] = record
@@ -432,8 +512,9 @@ class World:
                 self.agenda.touch(record.job)
             case Admission():
                 self._admissions[(record.namespace, record.template)] = record
+                self._asked_anew()
                 for uid, entry in self._jobs.items():
-                    if entry.record.namespace == record.namespace:
+                    if self._asks(entry.record, record):
                         self._reclaim(uid)
                         self.agenda.touch(uid)
                 self.verdict_counter += 1
@@ -449,6 +530,7 @@ class World:
             self._pods_by_job.setdefault(pod.job, {})[pod.id] = seen
             self.agenda.touch(pod.job)
             self._reclaim_deleted(pod.job)
+            self._line_up(pod.job)
         self.inventory.use(pod)
         where = pod.node or pod.pinned
         held = None if known is None else (known.pod.node or known.pod.pinned, known.pod.requests)
@@ -487,11 +569,16 @@ class World:
                 del self._pods_by_job[pod.job]
         self.agenda.touch(pod.job)
         self._reclaim_deleted(pod.job)
+        self._line_up(pod.job)
 
     def _reclaim_deleted(self, uid: str) -> None:
         entry = self._jobs.get(uid)
         if entry is not None and entry.record.deleting:
             self._reclaim(uid)
+
+    def _touch_nodes(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._touch_node(name)
 
     def _touch_node(self, name: str, but: str | None = None) -> None:
         for uid in self._claims.jobs_on(name):
@@ -513,6 +600,7 @@ class World:
                 if self.refused_commit(job.id) is not None:
                     del self._refusals[job.id]
             entry.record = job
+        self._touch_nodes(self.pasts.blame(job))
         attempt = job.status.attempt
         self._viewed -= {(job.id, old) for old in range(max(0, attempt - 2), attempt)}
         self._reclaim(job.id)
@@ -524,7 +612,7 @@ class World:
         compare-and-set fail."""
         return job.rv > assumed.base_rv
 
-    def _gone(self, kind: Kind, id_: str, at: int) -> None:
+    def _gone(self, kind: Kind, id_: str, at: int, owner: str) -> None:
         match kind:
             case Kind.POD:
                 known = self._pods.pop(id_, None)
@@ -532,9 +620,13 @@ class World:
                     self._remember(known.pod, at)
                     self._forget_owner(known.pod)
                     self.inventory.free(id_)
+                entry = self._jobs.get((known.pod.job if known is not None else "") or owner)
+                if entry is not None:
+                    entry.cleared = max(at, entry.cleared or 0)
             case Kind.JOB:
                 if self._jobs.pop(id_, None) is not None:
                     self._reclaim(id_)
+                    self._shapes.pop(id_, None)
                     self._refusals.pop(id_, None)
                     self._by_labels.pop(id_, None)
                     self._ghosts.pop(id_, None)
@@ -545,6 +637,7 @@ class World:
                 for node in [n for n in self.nodes.values() if n.uid == id_]:
                     del self.nodes[node.name]
                     self.inventory.drop_node(node.name)
+                    self.pasts.gone(node.name, at)
                     self._touch_node(node.name)
                     self._forget_ghosts(node.name)
                     self._relabelled = True
@@ -552,11 +645,14 @@ class World:
                 if self.topology.uid == id_:
                     self.topology = AUTO
                     self.inventory.set_topology(AUTO)
+                    self._asked_anew()
+                    self.pasts.read(AUTO, self.nodes.values(), at, rules=True)
                     self._touch_all()
                     for uid in self._jobs:
                         self._reclaim(uid)
             case Kind.PRIORITY_CLASS:
                 self.priority_classes.pop(id_, None)
+                self._line_up_all()
                 self.verdict_counter += 1
             case Kind.QUOTA:
                 for quotas in self._quotas.values():
@@ -573,10 +669,10 @@ class World:
         """Make the job's claim what its acknowledged and its assumed status hold together. Called whenever either
         changes."""
         entry = self._jobs.get(uid)
-        if entry is not None and entry.now.status.phase in ACTIVE:
-            self._active.add(uid)
-        else:
-            self._active.discard(uid)
+        phase = None if entry is None else entry.now.status.phase
+        (self._active.add if phase in ACTIVE else self._active.discard)(uid)
+        (self._placed.add if phase is Phase.PLACED else self._placed.discard)(uid)
+        self._line_up(uid)
         placements, requests = [], []
         if entry is not None and isinstance(entry.record, Job):
             statuses = [entry.record.status] + ([entry.assumed.status] if entry.assumed else [])
@@ -587,6 +683,34 @@ class World:
             requests = [role.requests for role in self.shape(entry.record).roles] if placements else []
         for node in self._claims.put(uid, placements, requests):
             self._touch_node(node, but=uid)
+
+    def _line_up(self, uid: str) -> None:
+        """Give the job its place among those who wait, or take it away. Called whenever what it depends on changes."""
+        entry = self._jobs.get(uid)
+        job = None if entry is None else entry.now
+        if not isinstance(job, Job) or job.status.phase is not Phase.PENDING or job.deleting or job.suspend:
+            self.line.drop(uid)
+            return
+        assert entry is not None
+        status = job.status
+        alone = (
+            status.not_before is not None
+            or status.reservation is not None
+            or any(blame.until is not None for blame in status.blamed)
+            or any(not s.pod.terminal for s in self.seen_pods_of(uid))
+            or self.refused_commit(uid) is not None
+        )
+        order = order_of(job, self.priority_classes)
+        self.line.put(job, order, entry.since, alone=alone, flying=entry.assumed is not None)
+
+    def _line_up_all(self) -> None:
+        for uid in list(self.line.uids()):
+            self._line_up(uid)
+
+    def _asked_anew(self) -> None:
+        """What the pods of some job request may be something else now."""
+        self._shapes.clear()
+        self._alike.clear()
 
     # --- the laws ---------------------------------------------------------------------------------------------------
 
@@ -604,7 +728,11 @@ class World:
         for ghosts in self._ghosts.values():
             for seen in ghosts.values():
                 changes += [Upsert(seen.pod, seen.since), Gone(Kind.POD, seen.pod.id, seen.since)]
+        for uid, entry in self._jobs.items():
+            if entry.cleared is not None:
+                changes.append(Gone(Kind.POD, "", entry.cleared, uid))
         changes += [Upsert(child, 0) for child in self._children.values()]
+        changes += [Upsert(past, 0) for past in self.pasts.records()]
         changes += list(self._refusals.values())
         changes += [Synced(kind) for kind in Kind if kind in self._synced]
         changes.append(Leading(self.term))
@@ -629,8 +757,9 @@ class World:
         """Equal before and after anything that only reads."""
         return (
             self.inventory.fingerprint(),
+            self.pasts.fingerprint(),
             self.term,
-            {uid: (e.record, e.since, e.assumed) for uid, e in self._jobs.items()},
+            {uid: (e.record, e.since, e.assumed, e.cleared) for uid, e in self._jobs.items()},
             dict(self._pods),
             {uid: dict(ghosts) for uid, ghosts in self._ghosts.items()},
             dict(self._children),
@@ -641,7 +770,14 @@ class World:
             self.agenda.fingerprint(),
             self._relabelled,
             self._planned_capacity,
+            self._queue_at,
         )
+
+
+def _asks_alike(a: Job, b: Job) -> bool:
+    """Two records of one job have the same shape, as long as what its pods request is the same."""
+    same = a.roles is b.roles or a.roles == b.roles
+    return same and (a.required, a.preferred, a.priority_class) == (b.required, b.preferred, b.priority_class)
 
 
 def _kept(reservation: Reservation) -> tuple[tuple[str, ...], ...]:

@@ -196,6 +196,13 @@ class Server:
                 body = {**document, "metadata": {**meta, "resourceVersion": str(held.rv)}}
                 self._writes.replace(target, Request("PUT", "", body=encode(body), content_type=_BOOT, agent="install"))
 
+    def adopt(self, other: Server) -> None:
+        """Serve the custom kinds of another server, which has judged and compiled their definitions. The definitions
+        themselves are no objects here: for many servers one after the other."""
+        for kind in other.kinds:
+            if kind.crd is not None:
+                self._state.kinds.add(kind.crd)
+
     def _boot(self) -> None:
         def meta(name: str) -> Object:
             return {"metadata": {"name": name}}

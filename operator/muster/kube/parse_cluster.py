@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from sys import intern
+
 import msgspec
 
 from muster.core.model import Child, Node, PriorityClass, Quota
-from muster.kube.parse_meta import Slim, millis, version
+from muster.kube.parse_meta import Meta, Slim, millis, version
 from muster.kube.quantity import Written, amounts, resources
 from muster.kube.requests import taint
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+CLEAR_BLAME = "muster.dev/clear-blame"
+"""The annotation by which an administrator says that what a node was blamed for before this time is mended."""
+_WELL = {
+    "Ready": "True",
+    "MemoryPressure": "False",
+    "DiskPressure": "False",
+    "PIDPressure": "False",
+    "NetworkUnavailable": "False",
+}
+"""The kubelet's own conditions, which every node has, when all is well: not kept."""
 
 
-class _Taint(msgspec.Struct, gc=False):
+class _Taint(msgspec.Struct, gc=False, rename="camel"):
     key: str
     effect: str = ""
     value: str | None = None
+    time_added: str | None = None
 
 
 class _NodeSpec(msgspec.Struct):
@@ -34,9 +47,18 @@ class _NodeStatus(msgspec.Struct):
     conditions: list[_Condition] | None = None
 
 
+class _Annotations(msgspec.Struct, gc=False):
+    clear_blame: str | None = msgspec.field(name=CLEAR_BLAME, default=None)
+
+
+class _NodeMeta(Meta, rename="camel"):
+    annotations: _Annotations | None = None
+
+
 class NodeItem(Slim):
     """A Node."""
 
+    metadata: _NodeMeta
     spec: _NodeSpec = msgspec.field(default_factory=_NodeSpec)
     status: _NodeStatus = msgspec.field(default_factory=_NodeStatus)
 
@@ -50,11 +72,24 @@ def node_of(item: NodeItem) -> Node:
         rv=version(meta.resource_version),
         labels=meta.labels or {},
         allocatable=resources(amounts(item.status.allocatable or {})),
-        taints=tuple(taint(t.key, t.value, t.effect) for t in taints),
+        taints=tuple(taint(t.key, t.value, t.effect, t.time_added) for t in taints),
         cordoned=item.spec.unschedulable,
         unready_since=_unready_since(item),
         out_of_service=any(t.key == OUT_OF_SERVICE for t in taints),
+        conditions=_conditions(item),
+        cleared=millis(meta.annotations.clear_blame) if meta.annotations is not None else None,
     )
+
+
+def _conditions(item: NodeItem) -> tuple[tuple[str, str, int], ...]:
+    """What health rules may name. A node that carries Node Problem Detector's has dozens: their names are shared."""
+    created = millis(item.metadata.creation_timestamp) or 0
+    found = []
+    for condition in item.status.conditions or ():
+        if _WELL.get(condition.type) != condition.status:
+            since = millis(condition.last_transition_time)
+            found.append((intern(condition.type), intern(condition.status), created if since is None else since))
+    return tuple(found)
 
 
 def _unready_since(item: NodeItem) -> int | None:

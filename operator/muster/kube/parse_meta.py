@@ -66,6 +66,11 @@ def millis(text: str | None) -> int | None:
         return None
 
 
+def precise(ms: int) -> str:
+    """A time of day with its milliseconds, where whole seconds would say nothing."""
+    return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{ms % 1000:03}Z"
+
+
 def instant(ms: int) -> str:
     """A time as the API writes it, on whole seconds."""
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

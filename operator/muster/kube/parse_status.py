@@ -12,6 +12,7 @@ from muster.core.model import (
     Blame,
     Committed,
     LastFailure,
+    LastRepair,
     Objective,
     Phase,
     Placement,
@@ -61,6 +62,7 @@ def committed_from(status: Any) -> Committed:
         blamed=tuple(_blame(mapping(entry)) for entry in items(s.get("blamed"))),
         reservation=_reservation(s.get("reservation")),
         repairs=integer(s.get("repairs")),
+        last_repair=_last_repair(s.get("lastRepair")),
     )
 
 
@@ -191,6 +193,27 @@ def _last_failure(value: Any) -> LastFailure | None:
         for r in map(mapping, items(f.get("failures")))
     )
     return LastFailure(time(f.get("time")) or 0, text(f.get("reason")), text(f.get("message")), failures)
+
+
+def _last_repair(value: Any) -> LastRepair | None:
+    r = mapping(value)
+    failed, detected, decided = time(r.get("failed")), time(r.get("detected")), time(r.get("decided"))
+    if failed is None or detected is None or decided is None:
+        return None
+    return LastRepair(
+        attempt=integer(r.get("attempt")),
+        cause=text(r.get("cause")),
+        how=text(r.get("how")),
+        moved=integer(r.get("moved")),
+        kept=integer(r.get("kept")),
+        renewed=integer(r.get("renewed")),
+        failed=failed,
+        detected=detected,
+        decided=decided,
+        deleted=time(r.get("deleted")),
+        created=time(r.get("created")),
+        running=time(r.get("running")),
+    )
 
 
 def _count(role: Any) -> RoleCount:

@@ -6,14 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from muster.api.base import DAY
 from muster.api.clustertopology import ClusterTopologySpec, PodDefaults, Preset
-from muster.core.model import Level, TopologySpec
-from muster.kube.parse_meta import version
+from muster.core.model import Avoided, HealthAction, HealthRule, Level, TopologySpec
+from muster.kube.parse_meta import millis, version
 from muster.kube.parse_values import canonical_hash, integer, items, mapping, optional_integer, text
 from muster.kube.quantity import Malformed, amount_of
 
 _PRESETS = frozenset(get_args(Preset))
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SIGNS = ("condition", "label", "taint")
+_STATUSES = ("True", "False", "Unknown")
 _DEFAULTS = ClusterTopologySpec()
 _POD_DEFAULTS: dict[str, Any] = PodDefaults().model_dump(by_alias=True)
 
@@ -49,7 +52,52 @@ def topology_from(obj: Mapping[str, Any]) -> TopologySpec:
         invalid=invalid,
         pod_defaults=defaults_hash,
         manifest=manifest,
+        health_rules=_health_rules(spec),
+        avoided=_avoided(manifest),
     )
+
+
+def _health_rules(spec: Mapping[str, Any]) -> tuple[HealthRule, ...] | None:
+    """The rules as written, without those that `_invalid` complains about; None where the preset's hold."""
+    if spec.get("healthRules") is None:
+        return None
+    rules = [mapping(rule) for rule in items(spec["healthRules"])]
+    return tuple(_health_rule(rule) for rule in rules if not _wrong_rule(rule))
+
+
+def _health_rule(rule: Mapping[str, Any]) -> HealthRule:
+    (kind,) = [sign for sign in _SIGNS if rule.get(sign) is not None]
+    bad = rule.get("badWhen")
+    action = HealthAction(rule["action"])
+    return HealthRule(kind, rule[kind], None if bad is None else bad, action, integer(rule.get("afterSeconds")) * 1000)
+
+
+def _wrong_rule(rule: Mapping[str, Any]) -> str:
+    """Field and sentence of the first fault of a health rule, empty if there is none."""
+    signs = [sign for sign in _SIGNS if rule.get(sign) is not None]
+    if len(signs) != 1:
+        return ": give exactly one of condition, label and taint"
+    if not text(rule[signs[0]]):
+        return f".{signs[0]}: must be a text; name the {signs[0]}"
+    bad, after = rule.get("badWhen"), rule.get("afterSeconds")
+    if signs == ["condition"] and bad not in _STATUSES:
+        return '.badWhen: must be "True", "False" or "Unknown", in quotes'
+    if bad is not None and not isinstance(bad, str):
+        return ".badWhen: must be a text; put it in quotes"
+    if rule.get("action") not in [action.value for action in HealthAction]:
+        return ".action: must be Avoid or Drain"
+    if after is not None and not 0 <= integer(after, -1) <= DAY:
+        return f".afterSeconds: must be a whole number from 0 to {DAY}"
+    if after and rule["action"] != "Drain":
+        return ".afterSeconds: is for action Drain alone; remove it"
+    return ""
+
+
+def _avoided(manifest: Mapping[str, Any]) -> tuple[Avoided, ...]:
+    """status.avoided, as far as it can be read."""
+    listed = [mapping(entry) for entry in items(mapping(manifest.get("status")).get("avoided"))]
+    read = [(text(e.get("node")), integer(e.get("jobs")), millis(text(e.get("since")))) for e in listed]
+    return tuple(Avoided(node, jobs, since) for node, jobs, since in read if node and since is not None)
 
 
 def pod_defaults(manifest: Any) -> dict[str, Any]:
@@ -103,6 +151,12 @@ def _invalid(preset: str, levels: tuple[Level, ...], spec: Mapping[str, Any], de
             return f"{path}.weight: must be 0 or more"
         if level.fill_limit is not None and level.fill_limit < 1:
             return f"{path}.fillLimit: must be 1 or more"
+    if not isinstance(spec.get("healthRules") or [], list | tuple):
+        return "spec.healthRules: must be a list of rules"
+    for i, rule in enumerate(items(spec.get("healthRules"))):
+        wrong = _wrong_rule(mapping(rule))
+        if wrong:
+            return f"spec.healthRules[{i}]{wrong}"
     if not isinstance(spec.get("nodeSelector") or {}, Mapping):
         return "spec.nodeSelector: must be labels and their values"
     for name, value in mapping(defaults.get("resources")).items():

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from muster.core.model import Filter, Requirement, Resources, Taint, Term, Toleration
+from muster.kube.parse_meta import millis
 from muster.kube.quantity import Malformed, Written, amount_of, amounts, resources
 
 Amounts = dict[str, int]
@@ -211,9 +212,9 @@ def pinned_to(affinity: Affinity | None) -> str | None:
     return names.pop() if len(names) == 1 else None
 
 
-def taint(key: str, value: str | None, effect: str) -> Taint:
-    """A taint of the core."""
-    return Taint(key, value or "", effect)
+def taint(key: str, value: str | None, effect: str, added: str | None = None) -> Taint:
+    """A taint of the core; `added` is its timeAdded."""
+    return Taint(key, value or "", effect, millis(added))
 
 
 def term_of(term: SelectorTerm) -> Term:

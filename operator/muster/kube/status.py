@@ -13,12 +13,14 @@ from typing import Any
 
 import msgspec
 
+from muster.core.explain import repairing
 from muster.core.model import (
     ACTIVE,
     Blame,
     Committed,
     Job,
     LastFailure,
+    LastRepair,
     Phase,
     Placement,
     RankFailure,
@@ -27,7 +29,7 @@ from muster.core.model import (
     Verdict,
 )
 from muster.kube.hostlist import compress, run_lengths
-from muster.kube.parse_meta import instant
+from muster.kube.parse_meta import instant, precise
 from muster.kube.parse_values import items, mapping, text
 
 LONGEST_MESSAGE = 32_768
@@ -95,6 +97,8 @@ def status_of(job: Job | Rejected, committed: Committed, now: int, warnings: Seq
             status["stopping"]["by"] = c.stopping.by
     if c.last_failure is not None:
         status["lastFailure"] = _last_failure(c.last_failure)
+    if c.last_repair is not None:
+        status["lastRepair"] = _last_repair(c.last_repair)
     if c.blamed:
         status["blamed"] = [_blame(blame) for blame in c.blamed]
     if c.reservation is not None:
@@ -186,6 +190,27 @@ def _last_failure(failure: LastFailure) -> dict[str, Any]:
     }
 
 
+def _last_repair(repair: LastRepair) -> dict[str, Any]:
+    r = repair
+    written: dict[str, Any] = {
+        "attempt": r.attempt,
+        "cause": r.cause,
+        "how": r.how,
+        "moved": r.moved,
+        "kept": r.kept,
+        "renewed": r.renewed,
+    }
+    stages = {
+        "failed": r.failed,
+        "detected": r.detected,
+        "decided": r.decided,
+        "deleted": r.deleted,
+        "created": r.created,
+        "running": r.running,
+    }
+    return written | {name: precise(time) for name, time in stages.items() if time is not None}
+
+
 def _blame(blame: Blame) -> dict[str, Any]:
     written: dict[str, Any] = {"node": blame.node, "count": blame.count, "time": instant(blame.at)}
     if blame.until is not None:
@@ -247,7 +272,7 @@ def _conditions(job: Job | Rejected, c: Committed, now: int, warnings: Sequence[
     judged = c.observed_generation >= job.generation
     rows = [
         ("Placed", placed, "Placed" if placed else why, "" if placed else words),
-        ("Running", c.phase is Phase.RUNNING, why if c.phase is not Phase.RUNNING else "AllPodsRunning", ""),
+        ("Running", c.phase is Phase.RUNNING, why if c.phase is not Phase.RUNNING else "AllPodsRunning", repairing(c)),
         ("Complete", c.phase is Phase.SUCCEEDED, "SuccessPolicyMet" if c.phase is Phase.SUCCEEDED else why, ""),
         ("Failed", failed, end if failed else "NotFailed", end_words if failed else ""),
         ("Suspended", c.phase is Phase.SUSPENDED, "Suspended" if c.phase is Phase.SUSPENDED else "NotSuspended", ""),

@@ -9,8 +9,10 @@ from muster.safety.objects import (
     FINISHED,
     Object,
     born_of,
+    bound_to,
     is_gang_pod,
     is_owned,
+    is_silent,
     is_terminal,
     phase_of,
     placement_of,
@@ -21,6 +23,13 @@ from muster.safety.record import QUIET, Event
 from muster.safety.replay import World
 
 Found = Iterator[tuple[str, tuple[str, ...]]]
+
+
+def _held_up(pod: Object, world: World) -> bool:
+    """Return whether a pod is being deleted on a machine that does not answer."""
+    node = bound_to(pod)
+    silent = node is not None and is_silent(world.nodes.get(node))
+    return silent and pod["metadata"].get("deletionTimestamp") is not None and not is_terminal(pod)
 
 
 class NothingLost:
@@ -47,7 +56,11 @@ class NothingLost:
                 yield f"{title(job)} is {phase} without a placement", about
                 continue
             there = {(rank_of(pod), born_of(pod)) for pod in pods}
-            missing = [str(rank) for rank, _, born in placement.ranks(uid) if (rank, born) not in there]
+            # On a machine that does not answer it has to wait for the earlier pod to stop.
+            waits = {rank_of(pod) for pod in pods if phase == "Repairing" and _held_up(pod, world)}
+            missing = [
+                str(rank) for rank, _, born in placement.ranks(uid) if (rank, born) not in there and rank not in waits
+            ]
             if missing:
                 yield f"{title(job)} is {phase} and lacks the pods of {', '.join(missing[:5])}", about
 
@@ -84,6 +97,8 @@ class NothingLeaks:
             if not is_terminal(pod):
                 if phase_of(job) in FINISHED:
                     yield f"{title(job)} is {phase_of(job)}, and its pod {name} has not ended", about
+                elif phase_of(job) == "Repairing" and _held_up(pod, world):
+                    continue
                 elif (rank_of(pod), born_of(pod)) not in current and phase_of(job) != "Stopping":
                     yield f"pod {name} belongs to no current attempt of {title(job)}, {phase_of(job)}", about
             elif (rank_of(pod), born_of(pod)) not in current:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from muster.safety.judge_claims import Claims
 from muster.safety.judge_constraints import Constraints
 from muster.safety.judge_rest import NothingLeaks, NothingLost
 from muster.safety.objects import (
+    ACTIVE,
     FINISHED,
     Object,
     Placement,
@@ -18,9 +20,10 @@ from muster.safety.objects import (
     has_stopped,
     is_gang_pod,
     is_gated,
-    is_out_of_service,
     is_ready,
+    is_silent,
     phase_of,
+    placement_of,
     rank_of,
     title,
 )
@@ -98,6 +101,14 @@ def _placement_with(world: World, rank: Rank, born: int) -> Placement | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Ghost:
+    """A pod that was taken out of the API on a silent node, made in this attempt."""
+
+    node: str
+    born: int
+
+
 class OneAtATime:
     """S3: one pod a rank that may run; a pod taken out of the API on a silent node may still run."""
 
@@ -105,7 +116,7 @@ class OneAtATime:
 
     def __init__(self) -> None:
         self._live: dict[Rank, dict[str, str]] = {}
-        self._ghosts: dict[Rank, dict[str, str]] = {}
+        self._ghosts: dict[Rank, dict[str, _Ghost]] = {}
         self._silent_since: dict[str, float] = {}
 
     def see(self, event: Event, before: Object | None, world: World) -> Found:
@@ -126,8 +137,13 @@ class OneAtATime:
         if event.type == "DELETED" or node is None or has_stopped(pod):
             live.pop(event.uid, None)
             # The DELETED event carries the last record: if that had stopped, nothing is left to run.
-            if event.type == "DELETED" and node is not None and not has_stopped(pod) and _is_silent(world, node):
-                self._ghosts.setdefault(rank, {})[event.name] = node
+            if (
+                event.type == "DELETED"
+                and node is not None
+                and not has_stopped(pod)
+                and is_silent(world.nodes.get(node))
+            ):
+                self._ghosts.setdefault(rank, {})[event.name] = _Ghost(node, born_of(pod))
             return
         new = event.uid not in live
         live[event.uid] = event.name
@@ -145,24 +161,26 @@ class OneAtATime:
 
     def _beside_ghosts(self, rank: Rank, event: Event, world: World) -> Found:
         ghosts = self._ghosts.get(rank, {})
-        for name, node in list(ghosts.items()):
-            if not _is_silent(world, node):
+        for name, ghost in list(ghosts.items()):
+            node = ghost.node
+            if not is_silent(world.nodes.get(node)):
                 del ghosts[name]
                 continue
             policy = _unreachable(world.jobs.get(rank.job))
             after = float(policy.get("afterSeconds", UNREACHABLE_SECONDS))
             silent = event.at - self._silent_since.get(node, event.at)
+            about = (event.name, name, node, rank.job)
             if policy.get("action") == "Wait" or silent < after - SLACK_SECONDS:
                 yield (
-                    (f"{rank}: {event.name} is bound while {name} may still run on {node}, silent for {silent:.0f} s"),
-                    (event.name, name, node, rank.job),
+                    f"{rank}: {event.name} is bound while {name} may still run on {node}, silent for {silent:.0f} s",
+                    about,
                 )
-
-
-def _is_silent(world: World, node: str) -> bool:
-    """Return whether a machine is neither answering nor known to be off."""
-    found = world.nodes.get(node)
-    return found is not None and not is_ready(found) and not is_out_of_service(found)
+                continue
+            # A process that was given up may come back: nobody may wait for it under its old name.
+            placement = _placement_with(world, rank, born_of(event.object))
+            if placement is not None and placement.gang_attempt <= ghost.born:
+                gang = f"the gang of attempt {placement.gang_attempt}"
+                yield f"{rank}: {event.name} meets {gang}, which {name} on the silent {node} may still join", about
 
 
 def _unreachable(job: Object | None) -> dict[str, Any]:
@@ -171,7 +189,8 @@ def _unreachable(job: Object | None) -> dict[str, Any]:
 
 
 class Final:
-    """S7: finished is final; attempt and counters only grow; restarts in a row stay within their limit."""
+    """S7: finished is final; attempt and counters only grow; restarts in a row stay within their limit. An attempt
+    begins with Placed or Repairing, one at a time, and is all that changes a placement."""
 
     invariant = "S7"
     counters = ("attempt", "restarts", "disruptions", "runningSeconds")
@@ -194,9 +213,48 @@ class Final:
         for counter in self.counters:
             if now.get(counter, 0) < was.get(counter, 0):
                 yield f"{name}: {counter} went from {was[counter]} to {now.get(counter, 0)}", about
+        if not event.listed and not world.blind("TrainingJob", event.rv):
+            yield from self._attempts(event, before)
         if (
             phase_of(before) in FINISHED
             and now.get("attempt", 0) != was.get("attempt", 0)
             and phase_of(event.object) in FINISHED
         ):
             yield f"{name} had finished and got attempt {now.get('attempt')}", about
+
+    @staticmethod
+    def _attempts(event: Event, before: Object) -> Found:
+        """How one write may change the attempt."""
+        name, about = title(event.object), (event.name, event.uid)
+        was, now = (int((job.get("status") or {}).get("attempt", 0)) for job in (before, event.object))
+        phase = phase_of(event.object)
+        old, new = placement_of(before), placement_of(event.object)
+        if now > was + 1:
+            yield f"{name}: attempt went from {was} to {now} at once", about
+        if now > was and phase not in ("Placed", "Repairing"):
+            yield f"{name}: attempt {now} began as {phase}", about
+        if phase in ("Placed", "Repairing") and phase != phase_of(before) and now == was:
+            yield f"{name} became {phase} without a new attempt", about
+        if phase == "Repairing" and phase_of(before) not in ("Starting", "Running", "Repairing"):
+            yield f"{name} became Repairing from {phase_of(before)}", about
+        if new is not None and old is not None and now == was and new != old:
+            yield f"{name}: the placement of attempt {now} was changed", about
+        if new is not None and new.attempt != now and phase in ACTIVE:
+            yield f"{name} is in attempt {now} with the placement of attempt {new.attempt}", about
+        if phase == "Repairing" and now > was and new is not None and old is not None:
+            yield from _births(name, about, old, new)
+
+
+def _births(name: str, about: tuple[str, ...], old: Placement, new: Placement) -> Found:
+    """A repair makes anew whoever moves, and leaves every other pod its birth or makes it anew."""
+    for role, nodes in new.nodes.items():
+        for number, node in enumerate(nodes):
+            born, was = new.born[role][number], old.born.get(role, ())[number : number + 1]
+            if born != new.attempt and (was != (born,) or old.nodes[role][number] != node):
+                yield f"{name}: {role}/{number} on {node} was not made in attempt {born}", about
+                return
+    if new.gang_attempt not in (old.gang_attempt, new.attempt):
+        yield f"{name}: attempt {new.attempt} names {new.gang_attempt} as that of its gang", about
+    everyone = {born for births in new.born.values() for born in births}
+    if new.gang_attempt == new.attempt and everyone != {new.attempt}:
+        yield f"{name}: attempt {new.attempt} gives a gang of its own to pods of attempt {min(everyone)}", about

@@ -95,6 +95,8 @@ class Placement:
     attempt: int
     nodes: dict[str, tuple[str, ...]]
     born: dict[str, tuple[int, ...]]
+    gang_attempt: int
+    """The attempt in which the whole gang was last made anew: what all its processes meet by."""
 
     def ranks(self, job: str) -> list[tuple[Rank, str, int]]:
         """Return (rank, node, born) of all ranks."""
@@ -118,7 +120,7 @@ def placement_of(job: Object) -> Placement | None:
         if len(own) != len(nodes[each["name"]]):
             raise MalformedError(f"role {each['name']}: {len(own)} births of {len(nodes[each['name']])} nodes")
         born[each["name"]] = own
-    return Placement(attempt, nodes, born)
+    return Placement(attempt, nodes, born, int(given.get("gangAttempt") or attempt))
 
 
 def phase_of(job: Object) -> str:
@@ -136,6 +138,11 @@ def is_ready(node: Object) -> bool:
     """Return whether a node is Ready."""
     conditions = (node.get("status") or {}).get("conditions") or ()
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def is_silent(node: Object | None) -> bool:
+    """Return whether a machine is neither answering nor known to be off; None: its Node object is gone."""
+    return node is not None and not is_ready(node) and not is_out_of_service(node)
 
 
 def is_out_of_service(node: Object) -> bool:

@@ -19,7 +19,7 @@ from muster.worker.pool import Observer, Workers
 from muster.worker.reaper import Reaper
 from muster.worker.steps import Steps
 from muster.worker.tools import Gate, Tools
-from muster.worker.topology import TopologyWriter
+from muster.worker.topology import Tell, TopologyWriter, untold
 from muster.worker.views import Views
 
 
@@ -49,11 +49,13 @@ def build(
     reaper_interval: float = 10.0,
     reaper_head_start: float = 20.0,
     topology_interval: float = 30.0,
+    tell: Tell = untold,
     clock: Callable[[], float] = time.monotonic,
     random: Random = _random.random,
 ) -> Writers:
     """Make the writers of `world`. `put` is the door; `now` the wall clock in ms; `clock` the event loop's. `on_stale`
-    is called once, when a write is about to be sent after the lease has run out; nothing is sent from then on."""
+    is called once, when a write is about to be sent after the lease has run out; nothing is sent from then on. `tell`
+    hears what is to be said about nodes."""
     gate = Gate(lease_fresh, on_stale)
     tools = Tools(put, now, gate, clock, random)
     api = Api(client, now=now, topology=lambda: world.topology, page_size=page_size, scheduler=scheduler)
@@ -62,6 +64,6 @@ def build(
     return Writers(
         Workers(world, Committer(api, tools), carrier, tools, observer),
         Reaper(world, api, tools, interval=reaper_interval, head_start=reaper_head_start),
-        TopologyWriter(world, api, tools, interval=topology_interval),
+        TopologyWriter(world, api, tools, interval=topology_interval, tell=tell),
         gate,
     )

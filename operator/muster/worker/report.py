@@ -42,6 +42,11 @@ class Reporter:
                 type="Warning" if said.warning else "Normal",
             )
 
+    def warn(self, about: Subject, reason: str, message: str) -> None:
+        """Something about an object that is no job of ours."""
+        if self._events is not None:
+            self._events.publish(about, 0, reason, message, type="Warning")
+
     def defect(self, where: str) -> None:
         """A programming error was contained."""
         self._on_defect(where)

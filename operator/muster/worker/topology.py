@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from muster.core.model import TopologySpec, TopologyStatus, Upsert
@@ -11,10 +11,21 @@ from muster.core.world import World
 from muster.kube.backoff import Backoff
 from muster.kube.client import LeaseStale
 from muster.kube.errors import Answer, ApiError
+from muster.kube.events import Subject
+from muster.kube.parse_cluster import CLEAR_BLAME
 from muster.kube.parse_meta import instant
 from muster.worker.tools import Closed, Tools
 
 log = logging.getLogger(__name__)
+
+MOST_AVOIDED = 4096
+"""Nodes that the status names, those last blamed first (as the CRD bounds it)."""
+Tell = Callable[[Subject, str, str], None]
+"""Takes what a warning is about, its reason in CamelCase and its message."""
+
+
+def untold(_about: Subject, _reason: str, _message: str) -> None:
+    """Nobody listens."""
 
 
 class Api(Protocol):
@@ -27,13 +38,17 @@ class Api(Protocol):
 
 class TopologyWriter:
     """Writes every `interval` seconds at most. Nothing is written for the built-in Auto, which is no object, and
-    nothing before every kind is synced or while another process leads."""
+    nothing before every kind is synced or while another process leads. `tell` hears of each node that all jobs avoid
+    from now on, once."""
 
-    def __init__(self, world: World, api: Api, tools: Tools, *, interval: float = 30.0) -> None:
+    def __init__(self, world: World, api: Api, tools: Tools, *, interval: float = 30.0, tell: Tell = untold) -> None:
         self._world = world
         self._api = api
         self._tools = tools
         self._interval = interval
+        self._tell = tell
+        self._told: set[tuple[str, int]] = set()
+        """(node, since) of those avoided that somebody was told of."""
         self._written: tuple[str, TopologyStatus] | None = None
         """Uid and what it was last told."""
 
@@ -66,7 +81,10 @@ class TopologyWriter:
     async def write(self) -> None:
         """Write if there is something new to say. Raises ApiError; whatever that means, the next look decides anew."""
         world = self._world
-        if not (world.ready and world.leading) or not world.topology.uid:
+        if not (world.ready and world.leading):
+            return
+        self._announce(world)
+        if not world.topology.uid:
             return
         topology, status = world.topology, world.topology_status()
         if self._written == (topology.uid, status):
@@ -75,6 +93,21 @@ class TopologyWriter:
         shown = await self._api.write_topology_status(topology, status)
         self._written = (topology.uid, status)
         self._tools.put(Upsert(shown, self._tools.now()))
+
+    def _announce(self, world: World) -> None:
+        """An Event at each node that is newly avoided; what the status says already was told by whoever wrote it."""
+        before = self._told | {(one.node, one.since) for one in world.topology.avoided}
+        avoided = world.pasts.avoided()
+        self._told = {(one.node, one.since) for one in avoided}
+        for one in avoided:
+            node = world.nodes.get(one.node)
+            if node is not None and (one.node, one.since) not in before:
+                self._tell(
+                    Subject("v1", "Node", "", node.name, node.uid),
+                    "AvoidedByAll",
+                    f"{one.jobs} jobs blamed this node within 24 h: no job is placed on it until its annotation "
+                    f"{CLEAR_BLAME} is a time after {instant(one.since)}",
+                )
 
 
 def topology_patch(topology: TopologySpec, said: TopologyStatus, now: int) -> dict[str, Any]:
@@ -98,6 +131,10 @@ def topology_patch(topology: TopologySpec, said: TopologyStatus, now: int) -> di
                 "eligible": said.eligible,
                 "excluded": [{"cause": cause[:1024], "count": count} for cause, count in said.excluded[:64]],
             },
+            "avoided": [
+                {"node": one.node, "jobs": one.jobs, "since": instant(one.since)}
+                for one in sorted(said.avoided, key=lambda one: (-one.since, one.node))[:MOST_AVOIDED]
+            ],
             "conditions": [
                 _condition(before, type_, value, reason, message, said.observed_generation, now)
                 for type_, value in (("Ready", ready), ("Invalid", invalid))

@@ -133,6 +133,7 @@ class Beside:
         self._here = np.ones(tree.count, bool)
         self._ours, self._greedy = _Cluster(tree), _Cluster(tree)
         self._attempt: dict[str, int] = {}
+        self._nodes: dict[str, list[str]] = {}
         self._read = 0
         self.pairs: dict[str, Pair] = {}
         self.sums = Sums()
@@ -149,13 +150,17 @@ class Beside:
     def _job(self, event: Event) -> None:
         name, status = event.name, event.object.get("status") or {}
         if event.type == "DELETED" or not status.get("live"):
+            self._nodes.pop(name, None)
             self._ours.give_back(name)
             self._greedy.give_back(name)
         elif self._attempt.get(name) != status.get("attempt"):
             job = parse.record_from(event.object)
             if isinstance(job, Job) and job.status.placement is not None:
                 self._attempt[name] = job.status.attempt
-                self._place(job, [node for role in job.status.placement.nodes for node in role])
+                nodes = [node for role in job.status.placement.nodes for node in role]
+                if status.get("phase") != "Repairing" or self._nodes.get(name) != nodes:  # a restart places nothing
+                    self._place(job, nodes)
+                self._nodes[name] = nodes
 
     def _place(self, job: Job, names: list[str]) -> None:
         for cluster in (self._ours, self._greedy):

@@ -65,6 +65,16 @@ class Child:
         """Whether it runs no longer."""
         return self._process.poll() is not None
 
+    async def over(self, seconds: float) -> str:
+        """Wait until it has ended: all that it wrote. Raises ChildError if that takes longer."""
+        try:
+            await asyncio.to_thread(self._process.wait, seconds)
+        except subprocess.TimeoutExpired:
+            raise ChildError(f"{self.name} did not end within {seconds:.0f} s:\n{self.output()[-TAIL:]}") from None
+        finally:
+            self.stop()  # also when we are cancelled: a thread waits for it
+        return self.output()
+
     def check(self) -> None:
         """Raise ChildError if it has ended."""
         code = self._process.poll()

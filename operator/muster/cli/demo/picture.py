@@ -67,6 +67,8 @@ def _lines(
         on = where.get(key, set())
         domains = [place[node] for node in on if node in place]
         note = (status.get("waiting") or {}).get("reason", "") or (status.get("summary") or {}).get("where", "")
+        if status.get("phase") == "Repairing" and "lastRepair" in status:
+            note = f"{status['lastRepair']['moved']} moved, {status['lastRepair']['kept']} kept"
         lines.append(
             JobLine(
                 key,

@@ -20,6 +20,7 @@ from muster.cli.demo import summary
 from muster.cli.demo.api import Api, Recorder, RefusedError
 from muster.cli.demo.beside import Sums
 from muster.cli.demo.children import Child, ChildError
+from muster.cli.demo.mends import Mended
 from muster.cli.demo.picture import picture
 from muster.cli.demo.screen import Screen
 from muster.cli.demo.story import BrokenOffError, Story
@@ -61,6 +62,7 @@ class Result:
     seconds: float = 0.0
     jobs: list[Told] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
+    mends: list[Mended] = field(default_factory=list)
     greedy: Sums = field(default_factory=Sums)
     events: int = 0
     violations: list[safety.Violation] = field(default_factory=list)
@@ -83,6 +85,8 @@ class Result:
             "jobs": summary.as_json(self.jobs),
             "waiting": self.said.get("waiting"),
             "refused": self.said.get("refused"),
+            "repairs": [mended.as_json() for mended in self.mends],
+            "lastWords": self.said.get("lastWords"),
             "greedy": self.greedy.as_json(),
             "safety": {"events": self.events, "violations": [str(each) for each in self.violations]},
             "brokenOff": self.broken,
@@ -180,7 +184,9 @@ async def play(options: Options, screen: Screen) -> Result:
 
 async def _tell(stage: Stage, screen: Screen, result: Result) -> None:
     options = stage.options
-    story = Story(stage.api, stage.recorder, screen, options.racks, options.speed, random.Random(options.seed))
+    story = Story(
+        stage.api, stage.recorder, screen, options.racks, options.speed, random.Random(options.seed), stage.directory
+    )
     screen.begin()
     screen.open(stage.picture)
     drawing = asyncio.create_task(_draw(screen))
@@ -196,7 +202,7 @@ async def _tell(stage: Stage, screen: Screen, result: Result) -> None:
             await _cancelled(task)
         screen.close()
     result.seconds, result.jobs, result.said = screen.elapsed(), list(story.told.values()), story.said
-    result.greedy = story.beside.sums
+    result.greedy, result.mends = story.beside.sums, story.mends
     if result.broken is not None:
         screen.bad(f"The story broke off: {result.broken}")
         screen.plain(stage.operator.output()[-3000:])

@@ -5,26 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from muster.cli.demo.api import GROUP, MERGE, Api, Recorder, RefusedError
 from muster.cli.demo.beside import Beside
+from muster.cli.demo.children import Child
+from muster.cli.demo.gangs import NAMESPACE, SEGMENT, SMALL, Object, Sizes, manifest
+from muster.cli.demo.mends import Mended, ended, mended, rack, where
 from muster.cli.demo.screen import Screen
 from muster.cli.demo.summary import Told, domains
-from muster.embedded.nodes.racks import GPU, RACKS_A_LEAF, TAINTS
 
-Object = dict[str, Any]
-NAMESPACE = "default"
 JOBS = f"{GROUP}/namespaces/{NAMESPACE}/trainingjobs"
-SEGMENT = 16
-"""Nodes of a rack that a segment takes: two of the 18 are left, as is the practice."""
-SMALL = tuple(f"tune-{number}" for number in range(6))
-ODD = 28
-"""Nodes of a gang without segments: two racks' worth, or many gaps'."""
-MOST_PODS = 10_000
-"""Of one job."""
 PATIENCE = 90.0
 """Seconds for one step, on a machine that is busy."""
 PAUSE_SECONDS = 2.5
@@ -37,40 +32,6 @@ class BrokenOffError(Exception):
     """A step did not come about; the text says which, and what was there instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """The racks that the jobs take, by the racks there are."""
-
-    racks: int
-
-    @property
-    def pretrain(self) -> int:
-        """A quarter: 256 nodes of 64 racks."""
-        return self.racks // 4
-
-    @property
-    def sweep(self) -> int:
-        """More than half, but no more than a job may have pods. On a large cluster the last leaf is left with one rack
-        free, as happens: the gap in which greedy schedulers like to put gangs that it is too small for."""
-        most = min(self.racks * 44 // 64, MOST_PODS // SEGMENT)
-        return most // RACKS_A_LEAF * RACKS_A_LEAF - 1 if most >= 2 * RACKS_A_LEAF else most
-
-    @property
-    def second(self) -> int:
-        """Half: more than pretrain and sweep leave, less than sweep gives back."""
-        return self.racks // 2
-
-    @property
-    def odd(self) -> int:
-        """Nodes, not racks: ODD, or fewer where only a rack or two are left."""
-        return ODD if self.racks - self.pretrain - self.sweep > 2 else 10
-
-    @property
-    def night(self) -> int:
-        """An eighth: fits beside pretrain and second."""
-        return max(1, self.racks // 8)
-
-
 @dataclass(slots=True)
 class Story:
     """Plays on a cluster of so many racks. `speed` divides the times that the story itself takes."""
@@ -81,9 +42,12 @@ class Story:
     racks: int
     speed: float
     chance: random.Random
+    directory: Path
+    """With the file `kubeconfig`; outputs of commands go there."""
     told: dict[str, Told] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
     """What was worth a line: why a job waits, what was refused."""
+    mends: list[Mended] = field(default_factory=list)
     beside: Beside = field(init=False)
     _since: dict[str, float] = field(default_factory=dict)
 
@@ -100,6 +64,7 @@ class Story:
         await self._starts_at_last()
         await self._suspended(sizes)
         await self._node_lost()
+        await self._rank_fails()
         await self._ends()
 
     # --- chapters ---
@@ -176,14 +141,27 @@ class Story:
             raise BrokenOffError("40 pods in segments of 16 and 16 were accepted")
 
     async def _node_lost(self) -> None:
-        self.screen.chapter("A node is gone: its gang stops as a whole, gives its nodes back, and is placed anew")
-        lost = self.chance.choice(sorted(pod["spec"]["nodeName"] for pod in self._pods("pretrain")))
+        self.screen.chapter("A node dies: its rank gets another of the same rack, all others keep theirs")
+        before = where(self._status("pretrain"))
+        taken = Counter(rack(pod["spec"].get("nodeName", "")) for pod in self.recorder.now["Pod"].values())
+        there = Counter(rack(node["metadata"]["name"]) for node in self.recorder.now["Node"].values())
+        spare = [node for node in before.values() if taken[rack(node)] < there[rack(node)]]
+        lost = self.chance.choice(sorted(spare or before.values()))
+        rank = next(rank for rank, node in before.items() if node == lost)
         await self.api.call("DELETE", f"/api/v1/nodes/{lost}")
-        self._since["pretrain"] = time.time()
-        self.screen.line(f"node {lost}, which pretrain uses, is deleted")
-        await self._until("pretrain", lambda s: s["phase"] not in ("Running", *FINISHED), "notices")
-        self.screen.line(f"pretrain is {self._status('pretrain')['phase']}")
-        await self._started("pretrain", attempt=2)
+        self.screen.line(f"node {lost} with rank {rank} of pretrain is deleted")
+        await self._mended("pretrain", 2, before)
+
+    async def _rank_fails(self) -> None:
+        self.screen.chapter("A rank fails by itself: all start again where they are, and what it said is kept")
+        before = where(self._status("pretrain"))
+        rank = self.chance.choice(sorted(before))
+        named = {"muster.dev/rank": str(rank), "muster.dev/attempt": "2"}
+        pod = next(pod for pod in self._pods("pretrain") if named.items() <= pod["metadata"]["labels"].items())
+        await self.api.call("PATCH", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}", ended(), MERGE)
+        await self._mended("pretrain", 3, before)
+        await self._last_words("pretrain", rank, 2)
+        await self._pause()
 
     async def _ends(self) -> None:
         for name in (*SMALL, "eval"):
@@ -256,6 +234,31 @@ class Story:
         again = f", attempt {status['attempt']}," if attempt > 1 else ""
         self.screen.line(f"{name}{again} ran on all its {told.pods} nodes after {seconds:.1f} s; domains: {where}")
 
+    async def _mended(self, name: str, attempt: int, before: Mapping[int, str]) -> None:
+        """Wait until it runs again in this attempt, without having been in the queue. Raises BrokenOffError."""
+
+        def again(status: Object) -> bool:
+            return status["phase"] == "Running" and int(status.get("attempt", 0)) >= attempt
+
+        await self._until(name, again, f"is mended in attempt {attempt}")
+        made = mended(name, self._status(name), before)
+        if made is None or made.attempt != attempt:
+            raise BrokenOffError(f"{name} was not mended in place: {self._status(name).get('lastFailure')}")
+        self.mends.append(made)
+        self.told[name].domains = domains(self._status(name))
+        self.screen.line(made.why)
+        self.screen.line(f"attempt {attempt}: {made.moves()}")
+        self.screen.line(f"seconds from the failure: {made.stages()}")
+
+    async def _last_words(self, name: str, rank: int, attempt: int) -> None:
+        """What `muster logs` prints of a rank of an attempt that is over. Raises ChildError."""
+        words = ["logs", name, "--rank", str(rank), "--attempt", str(attempt), "--tail", "5"]
+        env = {"KUBECONFIG": str(self.directory / "kubeconfig")}
+        child = Child("muster logs", "muster", *words, log=self.directory / "logs.txt", env=env)
+        self.said["lastWords"] = (await child.over(PATIENCE)).rstrip()
+        self.screen.line(f"$ muster {' '.join(words)}")
+        self.screen.plain("\n".join(f"{'':9}{line}" for line in self.said["lastWords"].splitlines()))
+
     async def _until(self, name: str, holds: Any, what: str) -> None:
         def reached() -> bool:
             status = self._status(name)
@@ -294,25 +297,6 @@ class Story:
 
     def _racks_of(self, name: str) -> set[str]:
         return {pod["spec"]["nodeName"].partition("-")[0] for pod in self._pods(name) if pod["spec"].get("nodeName")}
-
-
-def manifest(name: str, pods: int, segment: int = 0, seconds: float | None = None) -> Object:
-    """A job of so many whole nodes, in segments of one NVLink domain each; its pods end after `seconds`, if given."""
-    amounts = {GPU: "4"}
-    container = {"name": "trainer", "image": "trainer", "resources": {"requests": amounts, "limits": amounts}}
-    tolerations = [{"key": taint["key"], "operator": "Exists"} for taint in TAINTS]
-    template: Object = {"spec": {"containers": [container], "tolerations": tolerations}}
-    if seconds is not None:
-        template["metadata"] = {"annotations": {"fake.muster.dev/run-seconds": f"{seconds:g}"}}
-    worker: Object = {"name": "worker", "replicas": pods, "template": template}
-    if segment:
-        worker["topology"] = {"segments": [{"level": "nvlink", "size": segment}]}
-    return {
-        "apiVersion": "muster.dev/v1alpha1",
-        "kind": "TrainingJob",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"launcher": "torchrun", "roles": [worker]},
-    }
 
 
 def _why(status: Mapping[str, Any]) -> str:

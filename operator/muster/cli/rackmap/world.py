@@ -213,6 +213,8 @@ def _note(job: Job | Rejected) -> str:
         floor = dict(placement.least)
         used = len({node for role in placement.nodes for node in role})
         parts = [f"{used} nodes", *(f"{n}/{floor.get(lv, n)} {lv}" for lv, n in placement.domains[: -1 - SHOWN : -1])]
+        if status.phase is Phase.REPAIRING and status.last_repair is not None:
+            parts.insert(0, f"{status.last_repair.moved} moved, {status.last_repair.kept} kept")
         return ", ".join(parts)
     if status.waiting is not None and status.phase is Phase.PENDING:
         return f"{status.waiting.verdict.reason.value}: {status.waiting.message}"

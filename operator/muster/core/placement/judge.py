@@ -126,7 +126,7 @@ def _unfit(tree: Tree, inventory: Inventory, role: RoleGang, name: str) -> str:
     node = inventory.node(name)
     if node is None:
         return "absent"
-    why = inventory.cause(name) or unfit(node, role.shape.filter, inventory.healthy)
+    why = inventory.cause(name) or unfit(node, role.shape.filter, inventory.rulebook if inventory.healthy else None)
     if why:
         return why
     at = tree.position[name]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from muster.core.eligibility import HARD, tolerated
-from muster.core.inventory import HEALTH_TAINTS, HOST_PORT, UNBOUNDED, Amounts, Holder, Inventory
+from muster.core.health import HEALTH_TAINTS
+from muster.core.inventory import HOST_PORT, UNBOUNDED, Amounts, Holder, Inventory
 from muster.core.model import Action, ActionKind, Filter, Node, Resources
 from muster.core.placement.gang import RoleGang
 from muster.core.placement.remedy_search import IN_USE, Freed
@@ -89,7 +90,7 @@ def told(
     ended: dict[str, list[str]] = {}
     single: list[tuple[ActionKind, str, int]] = []
     for at, node in change.nodes.items():
-        single += [(kind, node.name, 0) for kind in _ailments(node, [role.shape.filter for role in roles])]
+        single += [(kind, node.name, 0) for kind in _ailments(inventory, node, [role.shape.filter for role in roles])]
         for holder in _in_the_way(node, change.loads[at], change.holders[node.name], ended):
             if holder.owner is not None:
                 ended.setdefault(holder.owner, []).append(node.name)
@@ -117,18 +118,24 @@ def around(tree: Tree, inventory: Inventory, names: Sequence[str]) -> tuple[str,
     return "", ""
 
 
-def _ailments(node: Node, wanted: Sequence[Filter]) -> list[ActionKind]:
+def _ailments(inventory: Inventory, node: Node, wanted: Sequence[Filter]) -> list[ActionKind]:
     out = []
     taints = [
         taint.key
         for taint in node.taints
         if taint.effect in HARD
-        and taint.key.startswith(HEALTH_TAINTS)
+        and inventory.rulebook.is_health(taint.key)
         and not all(tolerated(taint, each.tolerations) for each in wanted)
     ]
     if node.cordoned or UNSCHEDULABLE in taints:
         out.append(ActionKind.UNCORDON)
-    if node.out_of_service or node.unready_since is not None or any(key != UNSCHEDULABLE for key in taints):
+    if (
+        node.out_of_service
+        or node.unready_since is not None
+        or any(key != UNSCHEDULABLE for key in taints)
+        or inventory.rulebook.flaw(node) is not None
+        or inventory.withheld(node.name)
+    ):
         out.append(ActionKind.HEAL)
     return out
 

@@ -18,6 +18,7 @@ from muster.core.placement.field import Field, standing_on
 from muster.core.placement.gang import Gang, RoleGang, prefix, read
 from muster.core.placement.kept import BYTES, Goal, Memos, Standing, kept, objective
 from muster.core.placement.packing import Bounds, Packing
+from muster.core.placement.refusal import Refusal
 from muster.core.placement.search import Search
 from muster.core.placement.tasks import structure_of, tractable
 from muster.core.placement.tree import Tree
@@ -26,6 +27,10 @@ from muster.core.placement.view import Eligible, View
 BUDGET = 60_000
 """Steps that one decision on several roles may take: some tenths of a second (see `exact.meter`)."""
 _KEPT = 256
+_REFUSED = 4096
+"""Shapes whose refusals are kept,"""
+_STATES = 4
+"""each for so many states of the cluster."""
 _FILTERS = 32
 _GROUNDS = 4
 _FITS = Goal((), alone=True)
@@ -47,6 +52,10 @@ class Solver:
         self._least: OrderedDict[tuple[Epoch, Shape], Least | None] = OrderedDict()
         self._remedies: OrderedDict[Hashable, tuple[Mark, Remedy | None]] = OrderedDict()
         self._ever: OrderedDict[tuple[Epoch, RoleGang], bool] = OrderedDict()
+        self._refusals: OrderedDict[Hashable, list[Refusal]] = OrderedDict()
+        self.asked = 0
+        """How often `place` had to decide: a refusal stands, and is not decided again, while nothing that it was about
+        is different, or is again what it was."""
         self._never: OrderedDict[tuple[Epoch, Shape, int], Verdict | None] = OrderedDict()
 
     # --- The seam -------------------------------------------------------------------------------------------------
@@ -57,6 +66,23 @@ class Solver:
         gang = self.gang(inventory, shape)
         if isinstance(gang, Verdict):
             return gang
+        key = (inventory.epoch, inventory.healthy, shape, budget)
+        before = self._refusals.get(key)
+        if before is not None:
+            self._refusals.move_to_end(key)
+            for at in range(len(before) - 1, -1, -1):
+                if before[at].stands(self, inventory, gang):
+                    before.append(before.pop(at))
+                    return before[-1].verdict
+        self.asked += 1
+        found = self._decided(inventory, shape, gang, budget)
+        if isinstance(found, Verdict):
+            latest = kept(self._refusals, key, list, _REFUSED)
+            del latest[: len(latest) + 1 - _STATES]
+            latest.append(Refusal.of(self, inventory, gang, found))
+        return found
+
+    def _decided(self, inventory: Inventory, shape: Shape, gang: Gang, budget: int) -> Found | Verdict:
         found = self._placed(inventory, gang, budget)
         if isinstance(found, Found):
             return self._with_least(inventory, shape, found)

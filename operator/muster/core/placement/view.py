@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from muster.core.changes import since
 from muster.core.eligibility import HARD, describe, term_matches, tolerated
-from muster.core.inventory import ABSENT, CAUSES, HEALTH_TAINTS, USABLE, Inventory
+from muster.core.health import Rulebook
+from muster.core.inventory import ABSENT, USABLE, Inventory
 from muster.core.model import Filter, Node, Requirement, Resources, Taint
 from muster.core.placement.tree import Ints, Tree, distinct
 
@@ -23,10 +24,12 @@ Mask = npt.NDArray[np.bool_]
 NO_LIMIT = 1 << 40
 """Slots of a node on which nothing bounds them."""
 _JOURNAL = 256
+_REMEMBERED = 4096
+"""Positions whose past is kept at least."""
 _PIECE = 2048
 _OTHERS = ("selector", "affinity")
-_SELECTOR, _AFFINITY = range(len(CAUSES), len(CAUSES) + 2)
-"""Codes of causes after those of the nodes' own."""
+_SELECTOR, _AFFINITY = 1, 2
+"""What labels say against a node; a view counts these on after the causes of the nodes' own."""
 
 
 class Eligible:
@@ -50,8 +53,8 @@ class Eligible:
         self.code: Ints = np.where(selected, np.where(wanted, 0, _AFFINITY), _SELECTOR)
         """What its labels say against a node: _SELECTOR, _AFFINITY or 0."""
 
-    def repelled(self, taints: Sequence[tuple[Taint, ...]], healthy: bool) -> list[str]:
-        """Per list of taints what it says against a node; empty for nothing."""
+    def repelled(self, taints: Sequence[tuple[Taint, ...]], healthy: Rulebook | None) -> list[str]:
+        """Per list of taints what it says against a node; empty for nothing. `healthy` as in `unfit`."""
         return [_repelled(listed, self.filter, healthy) for listed in taints]
 
 
@@ -75,9 +78,9 @@ def _matching(tree: Tree, requirement: Requirement) -> Mask:
     return holds if by_name else holds[tree.kinds(requirement.key).of]
 
 
-def unfit(node: Node, filter_: Filter, healthy: bool = False) -> str:
+def unfit(node: Node, filter_: Filter, healthy: Rulebook | None = None) -> str:
     """Why the filter excludes a node (selector, affinity, or its first untolerated taint); empty if it does not.
-    `healthy`: Kubernetes' own health taints do not count."""
+    `healthy`: taints that by this book speak of health do not count."""
     if any(node.labels.get(key) != value for key, value in filter_.selector):
         return "selector"
     if not all(any(term_matches(term, node.labels, node.name) for term in group) for group in filter_.affinity):
@@ -85,9 +88,9 @@ def unfit(node: Node, filter_: Filter, healthy: bool = False) -> str:
     return _repelled(node.taints, filter_, healthy)
 
 
-def _repelled(taints: tuple[Taint, ...], filter_: Filter, healthy: bool) -> str:
+def _repelled(taints: tuple[Taint, ...], filter_: Filter, healthy: Rulebook | None) -> str:
     for taint in taints:
-        if taint.effect not in HARD or (healthy and taint.key.startswith(HEALTH_TAINTS)):
+        if taint.effect not in HARD or (healthy is not None and healthy.is_health(taint.key)):
             continue
         if not tolerated(taint, filter_.tolerations):
             return f"taint {describe(taint)}"
@@ -108,12 +111,13 @@ class View:
         self._resources = [resource for resource, _ in asks]
         self._amounts = [amount for _, amount in asks]
         lacking = [depth for depth in needed if depth < tree.depths]
-        self._why = [*CAUSES, *_OTHERS, *(f"unlabelled {tree.level(depth)}" for depth in lacking), *self._resources]
+        words = inventory.words
+        self._why = [*words, *_OTHERS, *(f"unlabelled {tree.level(depth)}" for depth in lacking), *self._resources]
         """Cause by code; the first that applies to a node is the one it is counted under. Taints follow as they come
         up."""
         self._first_short = len(self._why) - len(asks)
         self._fit = fit
-        self._labels = fit.code
+        self._labels = np.where(fit.code > 0, fit.code + len(words) - 1, 0) if fit.code.any() else fit.code
         """Code of what the labels say against each position, before the taints;"""
         self._lacks: Ints | None = None
         """and of the first level whose label it lacks, after them."""
@@ -142,7 +146,12 @@ class View:
         """Nodes with slots that are not intact."""
         self._journal: list[Ints] = []
         self.noted = 0
-        """Grows with every refresh that changed something."""
+        """Grows with every refresh that changed slots or who is intact."""
+        self._past: list[tuple[Ints, Ints, Ints, Mask]] = []
+        """Of the latest steps the positions that changed, and their slots, codes and who was not intact before."""
+        self._past_size = 0
+        self.steps = 0
+        """Grows with every refresh that changed anything."""
         last = tree.depths - 1 if tree.depths > 1 else tree.depths
         self._wide = tree.sums(last, self._most)
         self.most = int(self._most.max(initial=0))
@@ -202,13 +211,13 @@ class View:
         """Judge the lists of taints that were ever seen."""
         known = inventory.taints()
         codes = {why: code for code, why in enumerate(self._why)}
-        told = self._fit.repelled(known, self._healthy)
+        told = self._fit.repelled(known, inventory.rulebook if self._healthy else None)
         for why in told:
             if why not in codes:
                 codes[why] = len(self._why)
                 self._why.append(why)
         self._taints = np.array([codes[why] for why in told], np.int64)
-        self._steady = np.array([bool(why) for why in self._fit.repelled(known, True)], bool)
+        self._steady = np.array([bool(why) for why in self._fit.repelled(known, inventory.rulebook)], bool)
 
     def _raise(self, at: Ints, most: Ints) -> None:
         """Allocatable amounts, taints or nodes are others than they were: the bounds hold for both."""
@@ -258,7 +267,9 @@ class View:
         if self._epoch is not inventory.epoch:
             self._raise(at, most)
         more, newly = slots - self.slots[at], busy.astype(np.int64) - self.busy[at]
+        differ = (more != 0) | (newly != 0)
         recoded = np.flatnonzero(code != self.code[at])
+        self._step(at, differ if not len(recoded) else differ | (code != self.code[at]))
         if len(recoded):
             size = len(self._why)
             if size > len(self._counts):
@@ -266,7 +277,7 @@ class View:
             self._counts += np.bincount(code[recoded], minlength=size)
             self._counts -= np.bincount(self.code[at[recoded]], minlength=size)
             self.code[at[recoded]] = code[recoded]
-        moved = np.flatnonzero((more != 0) | (newly != 0))
+        moved = np.flatnonzero(differ)
         if not len(moved):
             return
         at, slots, busy, more, newly = at[moved], slots[moved], busy[moved], more[moved], newly[moved]
@@ -280,6 +291,30 @@ class View:
         self.noted += 1
         if len(self._journal) > _JOURNAL:
             del self._journal[: _JOURNAL // 2]
+
+    def _step(self, at: Ints, differ: Mask) -> None:
+        if differ.any():
+            at = at[differ]
+            self._past.append((at, self.slots[at], self.code[at], self.busy[at]))
+            self._past_size += len(at)
+            self.steps += 1
+            while len(self._past) > _JOURNAL or self._past_size > _REMEMBERED + len(self.slots):
+                self._past_size -= len(self._past.pop(0)[0])
+
+    def as_at(self, step: int) -> bool:
+        """Every node shows what it showed when `steps` had that value, as far as that is known."""
+        missed = self.steps - step
+        if missed > len(self._past):
+            return False
+        if not missed:
+            return True
+        ats, slots, code, busy = (np.concatenate(part) for part in zip(*self._past[-missed:], strict=True))
+        at, first = np.unique(ats, return_index=True)
+        return bool(
+            (slots[first] == self.slots[at]).all()
+            and (code[first] == self.code[at]).all()
+            and (busy[first] == self.busy[at]).all()
+        )
 
     def changed(self, noted: int) -> Ints | None:
         """The positions that changed since `noted` had that value; None if that is not known any more."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from muster.core.model import Found, Job, Phase, Quota, Reason, Rejected, Shape, Verdict
+from muster.core import lifecycle
+from muster.core.line import Order, order_of
+from muster.core.model import Found, Job, Quota, Reason, Rejected, Shape, Verdict
 from muster.core.world import World
 
 REFUSED = {"quota": Reason.NAMESPACE_QUOTA}
@@ -23,15 +25,9 @@ class Held:
     asking: bool = False
 
 
-def priority(world: World, job: Job) -> int:
-    """The value of the job's PriorityClass; 0 where it is missing."""
-    known = world.priority_classes.get(job.priority_class)
-    return known.value if known is not None else 0
-
-
-def order(world: World, job: Job) -> tuple[int, int, str]:
+def order(world: World, job: Job) -> Order:
     """Sorts the waiting: higher priority first, then the older, then by uid."""
-    return (-priority(world, job), job.created, job.id)
+    return order_of(job, world.priority_classes)
 
 
 def held(world: World, job: Job | Rejected, now: int) -> Held | None:
@@ -47,7 +43,7 @@ def held(world: World, job: Job | Rejected, now: int) -> Held | None:
     if known.preempts:
         return Held(Verdict(Reason.PRIORITY_CLASS_PREEMPTS, (("class", job.priority_class),)))
     status = job.status
-    if status.not_before is not None and status.not_before > now:
+    if lifecycle.pauses(job, now):
         return Held(status.waiting.verdict if status.waiting is not None else None)
     return _not_admitted(world, job) or _still_there(world, job)
 
@@ -81,8 +77,8 @@ class QuotaBook:
     def __init__(self, world: World) -> None:
         self._world = world
         self._creating: dict[str, str] = {}
-        for job in world.jobs():
-            if isinstance(job, Job) and job.status.phase is Phase.PLACED and not job.deleting and _missing(world, job):
+        for job in world.placed():
+            if not job.deleting and _missing(world, job):
                 self._creating.setdefault(job.namespace, job.key)
 
     def held(self, job: Job, shape: Shape) -> Held | None:
@@ -132,11 +128,10 @@ def prefers_to_wait(job: Job, found: Found, now: int) -> bool:
 
 def unknown_claims(world: World) -> bool:
     """Some live attempt has still to create pods whose real requests are not known: nothing may be placed beside it."""
-    for job in world.jobs():
-        if not isinstance(job, Job) or not job.status.live or job.deleting or job.status.phase is not Phase.PLACED:
-            continue
-        if _missing(world, job) and any(
-            world.admission(job.namespace, world.template_key(job, i)) is None for i in range(len(job.roles))
-        ):
-            return True
-    return False
+    return any(
+        job.status.live
+        and not job.deleting
+        and _missing(world, job)
+        and any(world.admission(job.namespace, world.template_key(job, i)) is None for i in range(len(job.roles)))
+        for job in world.placed()
+    )

@@ -19,49 +19,66 @@ class Room:
         """After what this pass has placed; room that is kept is free here."""
         self._left: Inventory | None = None
         """The same without the room that is kept, if any is."""
-        self._asking: list[Shape] = []
         self._kept = 0
-        self._refused: dict[Shape, Verdict | None] = {}
+        self._taken = 0
+        self._found: dict[Shape, Found] = {}
+        """What fits as things are now."""
+        self._refused: dict[Shape, tuple[Verdict | None, int]] = {}
+        """The refusals of this pass, and how many gangs had been placed by then."""
+        self._tight: set[Shape] = set()
+        """No room is left to be kept for these."""
 
     def keep(self, shape: Shape) -> None:
-        """A gang that would be placed were its pods admitted as they are written, which is being asked: what it will
+        """A gang that would be placed but for an answer that is on its way (its dry run, its last commit): what it will
         have in a moment is not free for those behind it."""
-        self._asking.append(shape)
+        if shape in self._tight or shape in self._refused:
+            return
+        found = self._solver.place(self.left, shape)
+        if isinstance(found, Verdict):
+            self._tight.add(shape)
+            return
+        if self._left is None:
+            self._left = self.free.fork()
+        self._kept += 1
+        self._found.clear()
+        self._left.claim(f"\0{self._kept}", load_of(found.nodes, [role.requests for role in shape.roles]))
 
     def find(self, shape: Shape) -> Found | Verdict | None:
         """A placement; the verdict, in numbers that leave kept room out of account, since they are told for longer than
         it is kept; or None if nothing but kept room is in the way."""
         if shape in self._refused:
-            return self._refused[shape]
+            return self._refused[shape][0]
+        if shape in self._found:
+            return self._found[shape]
         answer = self._solver.place(self.left, shape)
         if isinstance(answer, Found):
+            self._found[shape] = answer
             return answer
         if self._left is not None:
             alone = self._solver.place(self.free, shape)
-            self._refused[shape] = alone if isinstance(alone, Verdict) else None
+            self._refused[shape] = alone if isinstance(alone, Verdict) else None, self._taken
         else:
-            self._refused[shape] = answer
-        return self._refused[shape]
+            self._refused[shape] = answer, self._taken
+        return self._refused[shape][0]
+
+    def in_the_end(self, shape: Shape, verdict: Verdict) -> Verdict:
+        """The verdict on a shape that this pass has refused with this one, in the numbers of now that all is placed:
+        they are what the next pass will find too."""
+        if self._refused[shape][1] != self._taken:
+            answer = self._solver.place(self.free, shape)
+            self._refused[shape] = answer if isinstance(answer, Verdict) else verdict, self._taken
+        return self._refused[shape][0] or verdict
 
     @property
     def left(self) -> Inventory:
-        """What is free for a gang that is not looked at by its shape alone."""
-        self._keep_asked()
+        """What is free for those who come now."""
         return self.free if self._left is None else self._left
 
     def take(self, owner: str, shape: Shape, nodes: Sequence[Sequence[str]]) -> None:
         """A gang is placed, or mended."""
         load = load_of(nodes, [role.requests for role in shape.roles])
+        self._taken += 1
+        self._found.clear()
         self.free.claim(owner, load)
         if self._left is not None:
             self._left.claim(owner, load)
-
-    def _keep_asked(self) -> None:
-        for shape in self._asking:
-            if self._left is None:
-                self._left = self.free.fork()
-            found = self._solver.place(self._left, shape)
-            if isinstance(found, Found):
-                self._kept += 1
-                self._left.claim(f"\0{self._kept}", load_of(found.nodes, [role.requests for role in shape.roles]))
-        self._asking.clear()

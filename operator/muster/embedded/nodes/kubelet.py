@@ -92,6 +92,10 @@ class Kubelet:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
+    def delay(self, delays: Delays) -> None:
+        """From now on pods that come or change take so long."""
+        self._delays = delays
+
     def listen(self, on_news: Callable[[], None]) -> None:
         """Have this called when there is something to do: in the middle of a write, so only to note it."""
         self._pods.on_news = self._nodes.on_news = on_news

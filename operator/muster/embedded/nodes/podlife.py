@@ -7,7 +7,7 @@ template) ask for something else; all begin with `fake.muster.dev/`:
 |---|---|
 | run-seconds | the containers end by themselves after this long |
 | exit-code, exit-codes | with this code (0); for some containers others, as JSON {"name": code} |
-| message | written to the termination message |
+| message | written to the termination message; of an image that cannot be pulled: why |
 | never-start | "true": stays Pending |
 | start-seconds | starts this long after it was bound, instead of the common delay |
 | image-pull-backoff | "true": stays Pending, waiting with ImagePullBackOff |
@@ -98,7 +98,7 @@ def status_after(pod: Pod, step: Step, now: datetime) -> dict[str, Any]:
         case Step.RUN:
             return _running(pod, now, restarts={})
         case Step.BACK_OFF:
-            return _backing_off(pod)
+            return _backing_off(pod, wishes.get("message", "ErrImagePull: not found"))
         case Step.REFUSE:
             reason = wishes["refuse"]
             return {"phase": "Failed", "reason": reason, "message": f"Pod was rejected: {reason}"}
@@ -167,9 +167,8 @@ def _running(pod: Pod, now: datetime, restarts: Mapping[str, int]) -> dict[str, 
     }
 
 
-def _backing_off(pod: Pod) -> dict[str, Any]:
-    message = "Back-off pulling image: ErrImagePull: not found"
-    state = {"waiting": {"reason": "ImagePullBackOff", "message": message}}
+def _backing_off(pod: Pod, why: str) -> dict[str, Any]:
+    state = {"waiting": {"reason": "ImagePullBackOff", "message": f"Back-off pulling image: {why}"}}
     return {"phase": "Pending", "containerStatuses": [_container(pod, c, state) for c in pod["spec"]["containers"]]}
 
 

@@ -69,8 +69,10 @@ def _lines(pod: Object, container: str, state: Object, now: int) -> Iterator[tup
     for second in range(1, (until - started) // 1000 + 1):
         yield started + second * 1000, f"[stand-in] has run for {second} s"
     if ended is not None:
-        message = f": {ended['message']}" if ended.get("message") else ""
-        yield until, f"[stand-in] ended with code {ended['exitCode']}{message}"
+        # With FallbackToLogsOnError the termination message is the end of the log.
+        for line in str(ended.get("message") or "").splitlines():
+            yield until, line
+        yield until, f"[stand-in] ended with code {ended['exitCode']}"
 
 
 def _ms(text: Any) -> int:

@@ -1,0 +1,184 @@
+"""What is remembered of nodes: returns, blame, and since when signs were seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.support.builders import START, job, node, role, topology
+
+from muster.core.inventory import BLAMED, CAUSES, HELD
+from muster.core.model import (
+    Avoided,
+    Blame,
+    Committed,
+    Elapsed,
+    Gone,
+    HealthAction,
+    HealthRule,
+    Job,
+    Kind,
+    Node,
+    NodePast,
+    Taint,
+    Upsert,
+)
+from muster.core.pasts import BLAME_WINDOW, FIRST_HOLD, FLAP_WINDOW, LONGEST_HOLD, hold
+from muster.core.world import World
+
+HOUR = 3_600_000
+A = node("a")
+
+
+def rebuilt(world: World) -> World:
+    """The same from its records."""
+    fresh = World.of(world.records())
+    assert fresh.pasts.fingerprint() == world.pasts.fingerprint()
+    assert [fresh.inventory.cause(n) for n in world.nodes] == [world.inventory.cause(n) for n in world.nodes]
+    assert fresh.next_expiry == world.next_expiry
+    return fresh
+
+
+def flap(world: World, at: int, record: Node = A) -> None:
+    """The node goes and comes back at this time."""
+    world.apply(Upsert(replace(record, unready_since=at - 5_000), at - 5_000))
+    world.apply(Upsert(record, at))
+
+
+def blaming(name: str, at: int, *nodes: str) -> Job:
+    return job(name, role(), status=Committed(blamed=tuple(Blame(n, 1, at) for n in nodes)))
+
+
+def cause(world: World, name: str = "a") -> str:
+    rebuilt(world)
+    return world.inventory.cause(name)
+
+
+def test_holds_double_from_the_second_return_on() -> None:
+    assert [hold(n) for n in range(5)] == [0, 0, FIRST_HOLD, 2 * FIRST_HOLD, 4 * FIRST_HOLD]
+    assert hold(8) == LONGEST_HOLD == hold(10_000)
+
+
+def test_the_first_return_costs_nothing_and_old_ones_are_forgotten() -> None:
+    world = World()
+    world.apply(Upsert(A, START))
+    for hours in range(1, 10):
+        flap(world, START + hours * (FLAP_WINDOW + 1))
+        assert cause(world) == ""
+    assert world.next_expiry is None
+
+
+def test_a_hold_ends_by_the_clock_alone() -> None:
+    world = World()
+    world.apply(Upsert(A, START))
+    flap(world, START + 10_000)
+    flap(world, START + 30_000)
+    until = START + 30_000 + FIRST_HOLD
+    assert (cause(world), world.next_expiry) == (CAUSES[HELD], until)
+    version = world.inventory.version
+    world.apply(Elapsed(until - 1))
+    assert (cause(world), world.inventory.version) == (CAUSES[HELD], version)
+    world.apply(Elapsed(until))
+    assert (cause(world), world.next_expiry) == ("", None)
+    assert world.inventory.version > version, "jobs that wait are not looked at again"
+
+
+def test_a_hold_outlives_the_node_and_a_node_that_was_not_there_has_not_come_back() -> None:
+    world = World()
+    world.apply(Upsert(A, START))
+    flap(world, START + 10_000)
+    flap(world, START + 20_000)
+    world.apply(Gone(Kind.NODE, A.uid, START + 21_000))
+    rebuilt(world)
+    world.apply(Upsert(replace(A, uid="again"), START + 22_000))
+    assert (cause(world), world.next_expiry) == (CAUSES[HELD], START + 20_000 + FIRST_HOLD)
+
+
+def test_three_jobs_within_a_day() -> None:
+    world = World()
+    world.apply(Upsert(A, START))
+    world.apply(Upsert(blaming("one", START, "a"), START))
+    world.apply(Upsert(replace(blaming("one", START + HOUR, "a"), rv=2), START))  # the same job again
+    world.apply(Upsert(blaming("two", START + HOUR, "a"), START))
+    assert (cause(world), world.pasts.avoided()) == ("", ())
+    world.apply(Upsert(blaming("three", START + 2 * HOUR, "a"), START))
+    assert cause(world) == CAUSES[BLAMED]
+    assert world.topology_status().avoided == (Avoided("a", 3, START + 2 * HOUR),)
+    assert dict(world.topology_status().excluded) == {CAUSES[BLAMED]: 1}
+
+
+def test_three_jobs_over_more_than_a_day_are_no_reason() -> None:
+    world = World()
+    world.apply(Upsert(A, START))
+    for name, at in (("one", 0), ("two", HOUR), ("three", BLAME_WINDOW + 1)):
+        world.apply(Upsert(blaming(name, START + at, "a"), START))
+    assert cause(world) == ""
+    world.apply(Upsert(blaming("four", START + BLAME_WINDOW + HOUR, "a"), START))
+    assert cause(world) == CAUSES[BLAMED], "two, three and four lie within a day"
+
+
+def test_blame_outlives_the_jobs_and_the_node_object() -> None:
+    world = World()
+    for name in ("one", "two", "three"):
+        world.apply(Upsert(A, START))
+        blames = blaming(name, START, "a")
+        world.apply(Upsert(blames, START))
+        world.apply(Gone(Kind.JOB, blames.id, START))
+        rebuilt(world)
+        world.apply(Gone(Kind.NODE, A.uid, START))
+    assert rebuilt(world).pasts.avoided() == (Avoided("a", 3, START),)
+    world.apply(Upsert(A, START))
+    assert cause(world) == CAUSES[BLAMED]
+
+
+@pytest.mark.parametrize(("cleared", "avoided"), [(START - 1, True), (START, True), (START + 1, False)])
+def test_the_annotation_clears_what_was_before_it(cleared: int, avoided: bool) -> None:
+    world = World()
+    for name in ("one", "two", "three"):
+        world.apply(Upsert(blaming(name, START, "a"), START))
+    world.apply(Upsert(replace(A, cleared=cleared), START))
+    assert bool(cause(world)) == bool(world.pasts.avoided()) == avoided
+    world.apply(Upsert(A, START))
+    assert bool(cause(world)) == avoided, "it need not stay"
+    if not avoided:
+        for name in ("four", "five"):
+            world.apply(Upsert(blaming(name, START + HOUR, "a"), START))
+        assert cause(world) == "", "what was cleared does not count again"
+        world.apply(Upsert(blaming("six", START + HOUR, "a"), START))
+        assert cause(world) == CAUSES[BLAMED]
+
+
+def test_what_the_status_of_the_topology_says_is_known_again() -> None:
+    world = World()
+    world.apply(Upsert(A, START))
+    told = topology(avoided=(Avoided("a", 3, START), Avoided("gone", 4, START)))
+    world.apply(Upsert(told, START))
+    ground = world.inventory.ground
+    assert cause(world) == CAUSES[BLAMED]
+    assert world.topology_status().avoided == told.avoided
+    world.apply(Upsert(replace(told, rv=2, avoided=()), START))
+    assert world.inventory.ground is ground, "the status is no reason to begin anew"
+    assert cause(world) == CAUSES[BLAMED], "a status that was not written yet clears nothing"
+    world.apply(Upsert(replace(A, cleared=START + 1), START))
+    world.apply(Upsert(replace(told, rv=3), START))
+    assert [one.node for one in world.pasts.avoided()] == ["gone"]
+
+
+def test_since_when_signs_without_a_time_were_seen() -> None:
+    rules = (
+        HealthRule("label", "example.com/state", None, HealthAction.DRAIN, 1_000),
+        HealthRule("taint", "example.com/doomed", None, HealthAction.DRAIN),
+        HealthRule("label", "example.com/other", None, HealthAction.AVOID),
+    )
+    shown = node("a", labels={"example.com/state": "x", "example.com/other": "x"})
+    world = World()
+    world.apply(Upsert(shown, START))
+    assert list(world.pasts.records()) == [], "no rule asks for it"
+    world.apply(Upsert(topology(health_rules=rules), START + 1))
+    world.apply(Upsert(replace(shown, labels={**shown.labels, "example.com/state": "y"}), START + 2))
+    assert world.pasts.noticed("a", rules[0].cause) == START + 1
+    assert list(rebuilt(world).pasts.records()) == [NodePast("a", noticed=((rules[0].cause, START + 1),))]
+    world.apply(Upsert(replace(shown, taints=(Taint("example.com/doomed", "", "NoSchedule", 5),)), START + 3))
+    assert world.pasts.noticed("a", rules[1].cause) is None, "the taint says itself when it was put on"
+    world.apply(Upsert(A, START + 4))
+    assert list(world.pasts.records()) == []
