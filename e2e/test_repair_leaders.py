@@ -19,12 +19,10 @@ STATUS = r"/trainingjobs/gang/status"
 POD = r"/pods/[^/?]+(\?|$)"
 MOMENTS = {
     "repair sent": Moment("PATCH", STATUS, hold_before(), says("Repairing"), phase="Running"),
-    "repair written": Moment("PATCH", STATUS, hold_after(), says("Repairing"), phase="Repairing"),
     "half deleted": Moment("DELETE", POD, hold_before(), skip=SIZE // 2, phase="Repairing"),
     "half made": Moment("POST", r"/pods\?", hold_before(), real, skip=SIZE // 2, phase="Repairing"),
     "view read": Moment("GET", r"/api/v1/pods\?.*labelSelector=.*managed-by", hold_after(), phase="Repairing"),
     "start sent": Moment("PATCH", STATUS, hold_before(), says("Starting"), phase="Repairing"),
-    "start written": Moment("PATCH", STATUS, hold_after(), says("Starting"), phase="Starting"),
     "half ungated": Moment("PATCH", POD, hold_before(), ungates, skip=SIZE // 2, phase="Starting"),
 }
 
@@ -67,7 +65,7 @@ def test_the_second_finishes_the_repair(two: Two, cluster: Cluster, watcher: Wat
     watcher.quiet()
 
 
-@pytest.mark.parametrize("name", ["repair sent", "half made", "start sent", "half ungated"])
+@pytest.mark.parametrize("name", ["half made", "start sent"])
 def test_the_second_gives_the_nodes_to_another(two: Two, cluster: Cluster, watcher: Watcher, name: str) -> None:
     held, _ = frozen(two, name)
     cluster.change("gang", {"suspend": True})
