@@ -3,6 +3,7 @@ right reason, where there is no spare."""
 
 from __future__ import annotations
 
+import time
 from statistics import mean
 from typing import Any
 
@@ -148,6 +149,7 @@ def test_its_healthy_nodes_are_kept_while_it_waits_for_a_replacement(
     before = ranks(cluster, "llm", 4)
     lose(cluster, before[2])
     waits(cluster, "llm", "InsufficientCapacity")
+    time.sleep(1.1)  # who comes first in the queue is told by whole seconds
     cluster.submit(job("small", [role("worker", 1)]))
     waits(cluster, "small", "InsufficientCapacity")
     # A new leader keeps them too: they stand in the status.
