@@ -17,14 +17,17 @@ from tests.support.builders import GPU
 
 from muster import safety
 from muster.core.lifecycle import placed
-from muster.core.model import Found, Job, Objective, Pod, Record
+from muster.core.model import Found, Job, Objective, Pod, Record, TopologySpec
+from muster.core.world import World as Knows
 from muster.embedded.nodes.podlife import PREFIX, Delays
 from muster.embedded.storage.store import ADDED, MODIFIED, Event, Table
 from muster.kube import parse, status
 from muster.kube.hostlist import Malformed, expand
+from muster.kube.parse_cluster import CLEAR_BLAME
+from muster.kube.parse_meta import instant
 from muster.kube.paths import split
 from muster.kube.transport import Request, Response
-from muster.sim.deeds import TOPOLOGIES, Deeds, Object
+from muster.sim.deeds import STRATEGIC, TOPOLOGIES, Deeds, Object
 from muster.sim.faulty import channel_of, refusal
 from muster.sim.loop import NOBODY
 from muster.sim.plan import Fault
@@ -129,6 +132,10 @@ class SimApi:
         return found
 
     @property
+    def topology(self) -> TopologySpec:
+        return parse.topology_from(self._deeds.call("GET", f"{TOPOLOGIES}/default"))
+
+    @property
     def history(self) -> list[Entry]:
         for each in self._world.record.written[len(self._read) :]:
             record = None
@@ -195,9 +202,10 @@ class SimLane(CoreLane):
         levels = [
             {"name": name, "nodeLabel": builders.label(name)}
             | ({"boundary": True} if name in words.get("boundary", ()) else {})
-            for name in words["levels"]
+            for name in words.get("levels", builders.LEVELS)
         ]
         spec = {"preset": "Custom", "levels": levels}
+        spec |= {"healthRules": words["healthRules"]} if "healthRules" in words else {}
         meta = {"name": "default"}
         body = {"apiVersion": "muster.dev/v1alpha1", "kind": "ClusterTopology", "metadata": meta, "spec": spec}
         self.deeds.call("POST", TOPOLOGIES, body)
@@ -261,6 +269,11 @@ class SimLane(CoreLane):
         assert not self.world.journal.defects
         assert not self.world.loop.problems
 
+    def _known(self) -> Knows:
+        app = self.world.seats[0].app
+        assert app is not None
+        return app.world
+
     def _expect(self, name: str, facts: Mapping[str, Any], where: str) -> None:
         def holds() -> bool:
             try:
@@ -316,7 +329,16 @@ class SimLane(CoreLane):
                 case "outOfService":
                     self.deeds.taint(name, "node.kubernetes.io/out-of-service", "NoExecute" if value else None)
                 case "labels":
-                    self.deeds.relabel(name, {builders.label(level): text for level, text in value.items()})
+                    labels = {key if "/" in key else builders.label(key): text for key, text in value.items()}
+                    self.deeds.relabel(name, labels)
+                case "conditions":
+                    now = instant(self.world.wall())
+                    shown = [{"type": kind, "status": each, "lastTransitionTime": now} for kind, each in value.items()]
+                    self.deeds.patch_node(name, {"status": {"conditions": shown}}, "/status", STRATEGIC)
+                case "cleared":
+                    self.deeds.patch_node(
+                        name, {"metadata": {"annotations": {CLEAR_BLAME: instant(self.world.wall())}}}
+                    )
                 case "taints":
                     for taint, effect in value.items():
                         self.deeds.taint(name, taint, effect)

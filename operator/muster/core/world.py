@@ -26,7 +26,6 @@ from muster.core.model import (
     Leading,
     Lost,
     Node,
-    NodePast,
     Phase,
     Placement,
     Plan,
@@ -38,6 +37,7 @@ from muster.core.model import (
     Refused,
     Rejected,
     Remedy,
+    Remembered,
     Reservation,
     RoleShape,
     Shape,
@@ -426,6 +426,8 @@ class World:
                 self.term = term
                 self._viewed.clear()
                 self._touch_all()
+            case Remembered(past):
+                self._touch_nodes(self.pasts.put(past))
             case Elapsed(at):
                 self._touch_nodes(self.pasts.elapse(at))
 
@@ -498,8 +500,6 @@ class World:
                     self._touch_all()
                     for uid in self._jobs:  # admissions are by pod defaults too
                         self._reclaim(uid)
-            case NodePast():
-                self._touch_nodes(self.pasts.put(record))
             case PriorityClass():
                 self.priority_classes[record.name] = record
                 self._line_up_all()
@@ -732,7 +732,7 @@ class World:
             if entry.cleared is not None:
                 changes.append(Gone(Kind.POD, "", entry.cleared, uid))
         changes += [Upsert(child, 0) for child in self._children.values()]
-        changes += [Upsert(past, 0) for past in self.pasts.records()]
+        changes += [Remembered(past) for past in self.pasts.records()]
         changes += list(self._refusals.values())
         changes += [Synced(kind) for kind in Kind if kind in self._synced]
         changes.append(Leading(self.term))
