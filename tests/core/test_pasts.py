@@ -171,8 +171,11 @@ def test_what_the_status_of_the_topology_says_is_known_again() -> None:
     world.apply(Upsert(replace(told, rv=2, avoided=()), START))
     assert world.inventory.ground is ground, "the status is no reason to begin anew"
     assert cause(world) == CAUSES[BLAMED], "a status that was not written yet clears nothing"
+    older = replace(told, rv=3, avoided=(Avoided("a", 3, START - 1), told.avoided[1]))
+    world.apply(Upsert(older, START))
+    assert world.topology_status().avoided == told.avoided, "what is known is newer than what was read late"
     world.apply(Upsert(replace(A, cleared=START + 1), START))
-    world.apply(Upsert(replace(told, rv=3), START))
+    world.apply(Upsert(replace(told, rv=4), START))
     assert [one.node for one in world.pasts.avoided()] == ["gone"]
 
 
