@@ -15,6 +15,7 @@ import yaml
 
 from docs import placement_pictures as pictures
 from muster.api.clustertopology import Preset
+from muster.api.failurepolicy import FailurePolicy
 from muster.core.health_presets import COMMON, preset_rules
 from muster.core.model import Filter, Found, HealthAction, HealthRule, RoleShape, Segments, Shape
 from muster.kube.parse_topology import topology_from
@@ -139,8 +140,16 @@ def _told(rule: HealthRule) -> tuple[str, ...]:
 
 def test_the_example_of_health_rules_can_be_applied() -> None:
     page = (DOCS / "failure.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (example,) = (block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "healthRules" in block)
     spec = topology_from(yaml.safe_load(example))
     assert spec.invalid == ""
     assert spec.health_rules is not None
     assert len(spec.health_rules) == 3
+
+
+def test_the_example_of_rules_is_one_that_the_api_takes() -> None:
+    page = (DOCS / "failure.md").read_text(encoding="utf-8")
+    (example,) = (block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if block.startswith("rules:"))
+    policy = FailurePolicy.model_validate(yaml.safe_load(example))
+    assert [rule.action for rule in policy.rules] == ["FailJob", "ReplaceNode", "Restart"]
+    assert [rule.counted for rule in policy.rules] == [True, True, False]
