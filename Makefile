@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 # What of e2e/ is quick enough for every `make test`.
-BRIEF := $(addprefix e2e/test_,life.py deletion.py neighbours.py bad_input.py decisions.py)
+BRIEF := $(addprefix e2e/test_,life.py deletion.py neighbours.py bad_input.py decisions.py failures.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint format test integration oracle faults mutants e2e bench bench-placement bench-queue demo crds settings pictures controlplane clean

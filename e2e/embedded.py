@@ -89,6 +89,10 @@ class EmbeddedPlane:
         """Not to be had: it keeps its objects in memory."""
         raise NotImplementedError("the embedded server loses its objects when it ends")
 
+    def compact(self) -> int:
+        """Not to be had: it has no etcd."""
+        raise NotImplementedError("the embedded server compacts by itself")
+
     def _ready(self) -> bool:
         try:
             return self.client.send("GET", "/readyz", timeout=2.0).status == 200

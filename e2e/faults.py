@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from e2e.process import Process
 
 REASONS = {
     400: "BadRequest",
@@ -114,6 +117,17 @@ class Action:
 
 class Deliver(Action):
     """Nothing out of the ordinary."""
+
+
+class Kill(Deliver):
+    """Kills a process as a request of its arrives, which is delivered all the same."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def before(self, rule: Rule | None) -> None:
+        """Kill -9; reaping it is the test's."""
+        self._process.signal(signal.SIGKILL)
 
 
 @dataclass(slots=True)

@@ -13,10 +13,11 @@ __all__ = ["CLIQUE", "GPU", "HOSTNAME", "LEAF", "OFF", "OUT_OF_SERVICE", "SPINE"
 OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
 
 
-def create(client: Client, wanted: Racks) -> list[str]:
-    """Create the nodes, several at a time; return their names."""
-    concurrently(lambda node: client.post(core("nodes"), node), list(wanted.objects()))
-    return wanted.names()
+def create(client: Client, wanted: Racks, names: Sequence[str] | None = None) -> list[str]:
+    """Create the nodes, several at a time, or only those named; return their names."""
+    made = [node for node in wanted.objects() if names is None or node["metadata"]["name"] in names]
+    concurrently(lambda node: client.post(core("nodes"), node), made)
+    return [node["metadata"]["name"] for node in made]
 
 
 def remove(client: Client, names: Sequence[str]) -> None:

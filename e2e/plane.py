@@ -41,3 +41,7 @@ class Plane(Protocol):
     def restart_apiserver(self, kill: bool = False, down_seconds: float = 0.0) -> None:
         """Stop the API server, leave it down for a while, start it at the same address with what it held."""
         ...
+
+    def compact(self) -> int:
+        """Make the storage forget every revision before the present one; returns that."""
+        ...

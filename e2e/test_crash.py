@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-import signal
 import time
 from collections import Counter
 
 from e2e.client import Object, wait_for
-from e2e.faults import Deliver, Rule, hold_before
+from e2e.faults import Kill, Rule, hold_before
 from e2e.harness import Cluster, Operators
 from e2e.jobs import job, role
 from e2e.nodes import Racks
@@ -60,16 +59,6 @@ def whole(cluster: Cluster, name: str, size: int = PODS) -> None:
     assert set(ranks.values()) == {1}, ranks
     assert len({pod["metadata"]["labels"]["muster.dev/attempt"] for pod in pods}) == 1
     assert (status["restarts"], status["disruptions"]) == (0, 0), status
-
-
-class Kill(Deliver):
-    """Kills the operator as a request of its arrives, which is delivered all the same."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    async def before(self, rule: Rule | None) -> None:
-        self._process.signal(signal.SIGKILL)
 
 
 def test_killed_at_any_moment_of_a_start(

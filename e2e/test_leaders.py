@@ -2,59 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-
 import pytest
 
 from e2e.client import Object, wait_for
-from e2e.faults import Action, Rule, Seen, hold_after, hold_before
+from e2e.faults import Rule, hold_after, hold_before
+from e2e.gangs import leads
 from e2e.harness import Cluster, Operators
 from e2e.jobs import job, role
 from e2e.nodes import Racks
 from e2e.process import Process
-from e2e.proxy import FaultProxy
+from e2e.two import Moment, Two, real, says, ungates
 from e2e.watcher import Watcher
 
 NODES = 8
-LEASE_SECONDS = 4
-WRITES = "POST|PUT|PATCH|DELETE"
-OBJECTS = "/(pods|services|trainingjobs)"
-
-
-def led(process: Process) -> bool:
-    return '"event": "leading", "term"' in process.output()
-
-
-def says(phase: str) -> object:
-    """A rule's test: this status write says that phase."""
-    return lambda seen: (seen.body.get("status") or {}).get("phase") == phase
-
-
-def real(seen: Seen) -> bool:
-    return "dryRun" not in seen.path
-
-
-def ungates(seen: Seen) -> bool:
-    return "schedulingGates" in str(seen.body)
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What the first leader is doing when it freezes: the request that is held, and how many of its like pass first."""
-
-    method: str
-    path: str
-    action: Action
-    when: object = None
-    skip: int = 0
-    phase: str = "Pending"
-    """What is committed then."""
-
-    def rule(self) -> Rule:
-        return Rule(self.method, self.path, self.action, self.when, skip=self.skip)  # type: ignore[arg-type]
-
-
 STATUS = r"/trainingjobs/gang/status"
 MOMENTS = {
     "claim sent": Moment("PATCH", STATUS, hold_before(), says("Placed")),
@@ -66,60 +26,18 @@ MOMENTS = {
 }
 
 
-class Two:
-    """A leader and a follower, each behind a proxy of its own, and one rack."""
-
-    def __init__(self, cluster: Cluster, operator: Operators) -> None:
-        self.cluster = cluster
-        cluster.add_nodes(Racks(1, NODES))
-        self.proxies = [cluster.start_proxy(), cluster.start_proxy()]
-        env = {"MUSTER_LEASE_SECONDS": str(LEASE_SECONDS), "MUSTER_IDENTITY": "replica-{index}"}
-        [self.first] = operator(env=env, server=self.proxies[0].url)
-        self.first.wait_until(lambda: led(self.first), 60, "leading")
-        [self.second] = operator(env=env, server=self.proxies[1].url)
-        self.second.wait_until(lambda: "all caches are synced" in self.second.output(), 60, "synced")
-
-    @property
-    def proxy(self) -> FaultProxy:
-        return self.proxies[0]
-
-    def freeze_at(self, moment: Moment) -> Rule:
-        """Submit the gang and stop the first leader as soon as its request is held."""
-        rule = self.proxy.add(moment.rule())
-        self.cluster.submit(gang("gang"))
-        wait_for(lambda: rule.hits, 30, "the moment has come", pause=0.002)
-        self.first.freeze()
-        if moment.action.held_after:  # type: ignore[attr-defined]
-            wait_for(lambda: all(s.delivered for s in self.held(rule)), 10, "it has been delivered")
-        assert self.cluster.phase("gang") == moment.phase
-        return rule
-
-    def thaw(self, rule: Rule) -> None:
-        """Wake the first leader, let go of what it had sent; it must decide nothing more, and end by itself.
-
-        What had passed its lease check before the freeze, and waited for a connection, may still go out: its like
-        (`rule`) is let through, nothing else.
-        """
-        sent = len(self.proxy.seen)
-        self.first.thaw()
-        rule.release()
-        wait_for(lambda: not self.first.running, 15, "the first leader ends, its lease being stale")
-        assert self.first.exit_code == 1, self.first.output()[-2000:]
-        late = [s for s in self.proxy.seen[sent:] if re.fullmatch(WRITES, s.method) and re.search(OBJECTS, s.path)]
-        assert all(s.rule is rule for s in late), [(s.method, s.path) for s in late]
-        wait_for(lambda: all(s.delivered for s in self.held(rule)), 10, "all that was held has landed")
-
-    def held(self, rule: Rule) -> list[Seen]:
-        return [s for s in list(self.proxy.seen) if s.rule is rule]
-
-
 @pytest.fixture
 def two(cluster: Cluster, kubelet: Process, watcher: Watcher, operator: Operators) -> Two:
+    cluster.add_nodes(Racks(1, NODES))
     return Two(cluster, operator)
 
 
 def gang(name: str) -> Object:
     return job(name, [role("worker", NODES, segment=("nvlink", NODES))])
+
+
+def freeze_at(two: Two, moment: Moment) -> Rule:
+    return two.freeze_at(moment, lambda: two.cluster.submit(gang("gang")))
 
 
 def uids(pods: list[Object]) -> set[str]:
@@ -128,10 +46,10 @@ def uids(pods: list[Object]) -> set[str]:
 
 @pytest.mark.parametrize("name", MOMENTS)
 def test_the_second_gives_the_nodes_to_another(two: Two, cluster: Cluster, watcher: Watcher, name: str) -> None:
-    held = two.freeze_at(MOMENTS[name])
+    held = freeze_at(two, MOMENTS[name])
     cluster.change("gang", {"suspend": True})
     cluster.submit(gang("other"))
-    two.second.wait_until(lambda: led(two.second), 30, "leading")
+    two.second.wait_until(lambda: leads(two.second), 30, "leading")
     cluster.wait_phase("other", "Running", timeout=40)
     assert cluster.phase("gang") == "Suspended"
     before = uids(cluster.pods("other"))
@@ -151,9 +69,9 @@ def test_the_second_gives_the_nodes_to_another(two: Two, cluster: Cluster, watch
 
 @pytest.mark.parametrize("name", ["claim acknowledged", "half ungated"])
 def test_the_second_carries_on(two: Two, cluster: Cluster, watcher: Watcher, name: str) -> None:
-    held = two.freeze_at(MOMENTS[name])
+    held = freeze_at(two, MOMENTS[name])
     cluster.submit(gang("other"))
-    two.second.wait_until(lambda: led(two.second), 30, "leading")
+    two.second.wait_until(lambda: leads(two.second), 30, "leading")
     cluster.wait_phase("gang", "Running", timeout=40)
     before = uids(cluster.pods("gang"))
     two.thaw(held)
@@ -166,15 +84,13 @@ def test_the_second_carries_on(two: Two, cluster: Cluster, watcher: Watcher, nam
 
 def test_a_claim_lands_after_another_was_placed_on_its_nodes(two: Two, cluster: Cluster, watcher: Watcher) -> None:
     """Nothing orders two jobs' compare-and-sets: the late claim may land. One of the two must withdraw."""
-    held = two.freeze_at(MOMENTS["claim sent"])
+    held = freeze_at(two, MOMENTS["claim sent"])
     # Keep the second from placing or touching `gang`, so that the claim's resourceVersion still holds when it lands.
     writes = two.proxies[1].add(Rule("PATCH", STATUS, hold_before()))
     cluster.submit(job("other", [role("worker", NODES, segment=("nvlink", NODES))], priorityClassName="muster-high"))
     asks = two.proxies[1].add(Rule("POST", r"/pods\?dryRun", hold_before(), lambda seen: "'gang'" in str(seen.body)))
-    begun = two.proxies[1].add(
-        Rule("PATCH", r"/trainingjobs/other/status", hold_before(), says("Starting"))  # type: ignore[arg-type]
-    )
-    two.second.wait_until(lambda: led(two.second), 30, "leading")
+    begun = two.proxies[1].add(Rule("PATCH", r"/trainingjobs/other/status", hold_before(), says("Starting")))
+    two.second.wait_until(lambda: leads(two.second), 30, "leading")
     wait_for(lambda: begun.hits, 30, "the other gang is about to start")
     assert cluster.phase("gang") == "Pending"
     two.thaw(held)

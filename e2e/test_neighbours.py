@@ -131,18 +131,19 @@ def test_a_node_lost_during_the_start(cluster: Cluster, watcher: Watcher, operat
         nodes.remove(cluster.client, [lost])
     else:
         nodes.turn_off(cluster.client, lost)
-    wait_for(lambda: cluster.phase("gang") in ("Stopping", "Pending"), SECONDS_TO_GIVE_UP, "the attempt is given up")
+    wait_for(lambda: cluster.job("gang")["status"]["attempt"] == 2, SECONDS_TO_GIVE_UP, "the attempt is given up")
     if how == "not ready":
         # Nobody can tell whether the pod on it has stopped until the node is back, or 60 s have passed.
-        gone = [pod["metadata"]["uid"] for pod in cluster.pods("gang") if pod["spec"].get("nodeName") != lost]
-        wait_for(lambda: len(cluster.pods("gang")) == 1, 10, "the others are gone", seen=lambda: gone)
-        assert cluster.phase("gang") == "Stopping"
+        left = cluster.pods
+        wait_for(lambda: [p["spec"]["nodeName"] for p in left("gang", attempt=1)] == [lost], 10, "the others are gone")
+        assert cluster.phase("gang") == "Repairing"
+        assert not left("gang", attempt=2, rank=2), "its next pod is not made yet"
         nodes.turn_on(cluster.client, lost)
     job_now = cluster.wait_phase("gang", "Running")
     assert time.monotonic() - began < 25
     assert job_now["status"]["attempt"] == 2
     assert not old & {pod["metadata"]["uid"] for pod in cluster.pods("gang")}
-    assert how == "not ready" or lost not in {pod["spec"]["nodeName"] for pod in cluster.pods("gang")}
+    assert lost not in {pod["spec"]["nodeName"] for pod in cluster.pods("gang")}
     watcher.quiet()
 
 

@@ -7,6 +7,7 @@ from tests.support.builders import job as a_job
 from tests.support.builders import role
 
 from muster.core.model import (
+    Avoided,
     Committed,
     Gone,
     Job,
@@ -14,7 +15,9 @@ from muster.core.model import (
     LastRepair,
     Leading,
     Node,
+    NodePast,
     Phase,
+    Remembered,
     Reservation,
     StartFailures,
     Upsert,
@@ -68,6 +71,21 @@ def test_idle_accelerators_add_up() -> None:
     telemetry.measure(world, 3000)
     assert said(telemetry, 'muster_gpu_seconds_total{state="idle"} 8.0')
     assert said(telemetry, 'muster_jobs{phase="Pending"} 0.0')
+
+
+def test_nodes_that_get_no_new_pods_by_why() -> None:
+    telemetry, world = Telemetry(), World()
+    ill = (("GPUMissing", "True", 5),)
+    world.apply(Upsert(Node("a", "u-a", 1, {}, (), conditions=ill), 0))
+    world.apply(Upsert(Node("b", "u-b", 1, {}, (), conditions=ill, cordoned=True), 0))
+    for name in ("c", "d"):
+        world.apply(Upsert(Node(name, f"u-{name}", 1, {}, ()), 0))
+        world.apply(Remembered(NodePast(name, avoided=Avoided(name, 3, 0))))
+    telemetry.watch_world(world)
+    assert said(telemetry, 'muster_nodes_blamed{cause="condition GPUMissing=True"} 1.0')
+    assert said(telemetry, 'muster_nodes_blamed{cause="blamed by several jobs"} 2.0')
+    assert said(telemetry, 'muster_nodes_blamed{cause="held back after flapping"} 0.0')
+    assert not said(telemetry, 'muster_nodes_blamed{cause="cordoned"}')
 
 
 FIRST = LastRepair(2, "node", "domain", 3, 5, 8, failed=1000, detected=1250, decided=1500)

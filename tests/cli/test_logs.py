@@ -75,6 +75,15 @@ def test_the_newest_pod_that_runs_the_rank_unless_an_attempt_is_named(api: FakeA
     )
 
 
+def test_a_pod_that_a_repair_left_in_its_place_is_one_of_the_present_attempt(api: FakeApi, muster: Muster) -> None:
+    running(api, attempt=2)
+    roles = api.objects[JOBS][0]["status"]["placement"]["roles"]
+    roles[0]["born"] = "1x1,2x1"
+    api.objects[PODS] = [pods(placed(job()))[0], api.objects[PODS][1]]
+    assert muster("logs", "train", "--attempt", "2")[0] == 0
+    assert asked(api)[0].endswith("-0-" + UID[:8] + "-1")
+
+
 def test_of_a_finished_job_only_what_was_kept(api: FakeApi, muster: Muster) -> None:
     done = placed(job(), phase=Phase.FAILED, live=False)
     api.objects[JOBS] = [done]
@@ -102,6 +111,11 @@ def test_between_two_attempts_the_last_log_is_shown(api: FakeApi, muster: Muster
         pytest.param(job() | {"status": {"phase": "Suspended"}}, "is suspended.", id="suspended"),
         pytest.param(job() | {"spec": {"roles": 1}}, "is not placed: spec.roles", id="refused"),
         pytest.param(placed(job(), phase=Phase.PLACED), "the pod of worker rank 0 has not been made yet", id="placed"),
+        pytest.param(
+            placed(job(), phase=Phase.REPAIRING),
+            "is being repaired, and the pod of worker rank 0 has not been made yet",
+            id="repairing",
+        ),
     ],
 )
 def test_not_yet_is_exit_code_2(api: FakeApi, muster: Muster, manifest: dict[str, Any], says: str) -> None:

@@ -103,3 +103,14 @@ def test_what_goes_wrong_is_one_line(api: FakeApi, muster: Muster, tmp_path: Pat
     api.refused[JOBS.replace("/trainingjobs", "")] = (500, "etcdserver: no leader")
     code, _, err = muster("ranks", "train")
     assert (code, err) == (1, "muster: cannot read the TrainingJob research/train: etcdserver: no leader (500).\n")
+
+
+def test_during_a_repair_it_says_what_a_new_pod_waits_for(api: FakeApi, muster: Muster) -> None:
+    train = placed(job(), attempt=2, phase=Phase.REPAIRING)
+    api.objects[JOBS] = [train]
+    api.objects[PODS] = pods(placed(job()))[:1]
+    rows = json.loads(muster("ranks", "train", "-o", "json")[1])["ranks"]
+    assert [(row["state"], row["reason"]) for row in rows[:2]] == [
+        ("NoPod", f"train-worker-0-{UID[:8]}-1 has to stop first"),
+        ("NoPod", ""),
+    ]

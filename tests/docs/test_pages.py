@@ -8,11 +8,17 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import yaml
 
 from docs import placement_pictures as pictures
-from muster.core.model import Filter, Found, RoleShape, Segments, Shape
+from muster.api.clustertopology import Preset
+from muster.api.failurepolicy import FailurePolicy
+from muster.core.health_presets import COMMON, preset_rules
+from muster.core.model import Filter, Found, HealthAction, HealthRule, RoleShape, Segments, Shape
+from muster.kube.parse_topology import topology_from
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -106,3 +112,44 @@ def test_the_examples_can_be_asked_about_on_the_dump(example: Path) -> None:
     (answer,) = json.loads(done.stdout)["jobs"]
     assert answer["placed"] is (example.stem != "torchrun-64")
     assert answer["reason"] == ("" if answer["placed"] else "Fragmented")
+
+
+def test_the_table_of_health_rules_is_what_the_presets_bring() -> None:
+    page = (DOCS / "failure.md").read_text(encoding="utf-8")
+    lines = page[page.index("| preset | sign |") :].split("\n\n")[0].splitlines()[2:]
+    told: dict[str, list[tuple[str, ...]]] = {}
+    for line in lines:
+        preset, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        told.setdefault(preset, []).append(tuple(cells))
+    assert told.pop("every preset") == [_told(rule) for rule in COMMON]
+    for preset in get_args(Preset):
+        own = preset_rules(preset)[len(COMMON) :]
+        expected = (
+            [rule for rules in told.values() for rule in rules]
+            if preset in ("Auto", "Custom")
+            else told.get(preset, [])
+        )
+        assert [_told(rule) for rule in own] == expected, preset
+
+
+def _told(rule: HealthRule) -> tuple[str, ...]:
+    bad = "any" if rule.bad is None else f"`{rule.bad}`"
+    after = str(rule.after // 1000) if rule.action is HealthAction.DRAIN else "-"
+    return f"{rule.kind} `{rule.key}`", bad, rule.action.value, after
+
+
+def test_the_example_of_health_rules_can_be_applied() -> None:
+    page = (DOCS / "failure.md").read_text(encoding="utf-8")
+    (example,) = (block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "healthRules" in block)
+    spec = topology_from(yaml.safe_load(example))
+    assert spec.invalid == ""
+    assert spec.health_rules is not None
+    assert len(spec.health_rules) == 3
+
+
+def test_the_example_of_rules_is_one_that_the_api_takes() -> None:
+    page = (DOCS / "failure.md").read_text(encoding="utf-8")
+    (example,) = (block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if block.startswith("rules:"))
+    policy = FailurePolicy.model_validate(yaml.safe_load(example))
+    assert [rule.action for rule in policy.rules] == ["FailJob", "ReplaceNode", "Restart"]
+    assert [rule.counted for rule in policy.rules] == [True, True, False]

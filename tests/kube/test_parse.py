@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from tests.kube import objects
 
 from muster.core.model import (
+    Avoided,
     Child,
     ContainerEnd,
     Failure,
+    HealthAction,
+    HealthRule,
     Job,
     Kind,
     Phase,
@@ -318,6 +321,59 @@ def test_topology() -> None:
     levels.reverse()
     assert parse.topology_from(obj).invalid.startswith("spec.levels[0]: node is")
     assert parse.topology_from({"spec": {"preset": "Best"}}).invalid.startswith("spec.preset: Best")
+
+
+def test_health_rules() -> None:
+    written = [
+        {"condition": "XIDErrors", "badWhen": "True", "action": "Drain", "afterSeconds": 90},
+        {"label": "example.com/state", "badWhen": "", "action": "Avoid", "afterSeconds": 0},
+        {"taint": "example.com/doomed", "action": "Drain"},
+    ]
+    spec = parse.topology_from({"spec": {"healthRules": written}})
+    assert (spec.invalid, spec.health_rules) == (
+        "",
+        (
+            HealthRule("condition", "XIDErrors", "True", HealthAction.DRAIN, 90_000),
+            HealthRule("label", "example.com/state", "", HealthAction.AVOID),
+            HealthRule("taint", "example.com/doomed", None, HealthAction.DRAIN),
+        ),
+    )
+    assert parse.topology_from({"spec": {}}).health_rules is None
+    assert parse.topology_from({"spec": {"healthRules": []}}).health_rules == ()
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ({"action": "Avoid"}, "[1]: give exactly one of"),
+        ({"label": "a", "taint": "b", "action": "Avoid"}, "[1]: give exactly one of"),
+        ({"label": 3, "action": "Avoid"}, "[1].label: must be a text"),
+        ({"condition": "X", "action": "Avoid"}, "[1].badWhen: must be"),
+        ({"condition": "X", "badWhen": True, "action": "Avoid"}, "[1].badWhen: must be"),
+        ({"label": "a", "badWhen": 1, "action": "Avoid"}, "[1].badWhen: must be a text"),
+        ({"label": "a", "action": "Cordon"}, "[1].action: must be Avoid or Drain"),
+        ({"label": "a", "action": ["Avoid"]}, "[1].action: must be Avoid or Drain"),
+        ({"label": "a", "action": "Drain", "afterSeconds": -1}, "[1].afterSeconds: must be a whole number"),
+        ({"label": "a", "action": "Drain", "afterSeconds": "1"}, "[1].afterSeconds: must be a whole number"),
+        ({"label": "a", "action": "Avoid", "afterSeconds": 1}, "[1].afterSeconds: is for action Drain alone"),
+        ("no rule", "[1]: give exactly one of"),
+    ],
+)
+def test_health_rules_that_cannot_be_used(rule: Any, says: str) -> None:
+    good = {"label": "a", "action": "Avoid"}
+    spec = parse.topology_from({"spec": {"healthRules": [good, rule]}})
+    assert spec.invalid.startswith(f"spec.healthRules{says}")
+    assert spec.health_rules == (HealthRule("label", "a", None, HealthAction.AVOID),)
+
+
+def test_the_avoided_nodes_of_a_status() -> None:
+    said = [
+        {"node": "a", "jobs": 3, "since": "2026-03-01T12:00:00Z"},
+        {"node": "b", "since": "?"},
+        {"node": 3},
+        "c",
+    ]
+    assert parse.topology_from({"status": {"avoided": said}}).avoided == (Avoided("a", 3, T0),)
 
 
 JSON = st.recursive(

@@ -9,6 +9,7 @@ from typing import Any
 from tests.support import builders as b
 from tests.support.faketransport import now, virtual
 
+from muster.core.inventory import CAUSES, HELD
 from muster.core.model import Change, Leading, Phase, Plan, Transition, Upsert
 from muster.core.world import World
 from muster.loop import HEARTBEAT, Loop
@@ -90,6 +91,23 @@ async def test_wakes_when_the_plan_asked_for_it() -> None:
     t.loop.put(CHANGE)
     await asyncio.sleep(100)
     assert t.plans == [0.005, 10.0]
+    await t.end()
+
+
+@virtual
+async def test_what_ends_by_time_ends_before_the_plan_that_it_is_for() -> None:
+    held: list[str] = []
+
+    def plan(world: World, _at: int) -> Plan:
+        held.append(world.inventory.cause("n0"))
+        return Plan(wake_at=world.next_expiry)
+
+    t = Seen(plan)
+    for _ in range(2):
+        t.loop.put(Upsert(b.node("n0", unready_since=b.START - 9), b.START - 9))
+        t.loop.put(Upsert(b.node("n0"), b.START))
+    await asyncio.sleep(100)
+    assert (t.plans, held) == ([0.005, 60.0], [CAUSES[HELD], ""])
     await t.end()
 
 

@@ -34,6 +34,8 @@ def lines(lane: str, share: int) -> Iterator[str]:
                 yield from (str(plan) for plan in plans[offset % share :: share])
         case "storms":
             yield from (str(Storm(seed)) for seed in range(max(1, 6000 // share)))
+        case _:
+            raise ValueError(f"{lane} has no plans")
 
 
 def found(lane: str, share: int, room: str) -> str:

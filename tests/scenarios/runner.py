@@ -43,6 +43,7 @@ from muster.core.model import (
     Taint,
     Toleration,
 )
+from muster.core.world import World
 from muster.kube.hostlist import Malformed, expand, run_lengths
 
 LANES = ("core", "sim")
@@ -370,14 +371,17 @@ class CoreLane:
                 if not seen or seen[-1] != entry.record.status.phase.value:
                     seen.append(entry.record.status.phase.value)
 
+    def _known(self) -> World:
+        """What the operator knows."""
+        return self.cluster.operator.world
+
     def _expect(self, name: str, facts: Mapping[str, Any], where: str) -> None:
         if name == "pods":
             mine = [p for p in self.api.pods.values() if not p.id.startswith("foreign")]
             assert len(mine) == facts, f"{where}: {len(mine)} pods"
             return
         if name == "nodes":
-            inventory = self.cluster.operator.world.inventory
-            causes = {node: inventory.cause(node) for node in facts}
+            causes = {node: self._known().inventory.cause(node) for node in facts}
             assert causes == facts, f"{where}: {causes}"
             return
         if name == "avoided":
@@ -477,7 +481,7 @@ class CoreLane:
                 case "cleared":
                     changes["cleared"] = self.api.now
                 case "taints":
-                    changes["taints"] = tuple(Taint(key, "", effect) for key, effect in value.items())
+                    changes["taints"] = tuple(Taint(key, "", effect) for key, effect in value.items() if effect)
                 case _:
                     raise AssertionError(f"a node has no {key}")
         self.api.set_node(words["name"], **changes)

@@ -18,6 +18,7 @@ from tests.support.builders import GPU
 from muster import safety
 from muster.core.lifecycle import placed
 from muster.core.model import Found, Job, Objective, Pod, Record, TopologySpec
+from muster.core.world import World as Knows
 from muster.embedded.nodes.podlife import PREFIX, Delays
 from muster.embedded.storage.store import ADDED, MODIFIED, Event, Table
 from muster.kube import parse, status
@@ -273,12 +274,12 @@ class SimLane(CoreLane):
         assert not self.world.journal.defects
         assert not self.world.loop.problems
 
-    def _expect(self, name: str, facts: Mapping[str, Any], where: str) -> None:
-        if name == "nodes":
-            self.world.until(lambda: self._causes(facts) == facts, SETTLING)
-            assert self._causes(facts) == facts, f"{where}: {self._causes(facts)}"
-            return
+    def _known(self) -> Knows:
+        app = self.world.seats[0].app
+        assert app is not None
+        return app.world
 
+    def _expect(self, name: str, facts: Mapping[str, Any], where: str) -> None:
         def holds() -> bool:
             try:
                 super(SimLane, self)._expect(name, facts, where)
@@ -288,10 +289,6 @@ class SimLane(CoreLane):
 
         self.world.until(holds, SETTLING if name != "avoided" else LAST_WORDS / 1000)
         super()._expect(name, facts, where)
-
-    def _causes(self, names: Iterable[str]) -> dict[str, str | None]:
-        app = self.world.seats[0].app
-        return {name: app.world.inventory.cause(name) for name in names} if app is not None else {}
 
     # --- words ------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,21 @@ from dataclasses import replace
 from muster.cli.cluster import Known
 from muster.cli.output import Failed
 from muster.core.health import HEALTH_TAINTS
-from muster.core.model import Gone, Job, Kind, Level, Node, NodePast, Placement, Pod, Rejected, Resources, Taint, Upsert
+from muster.core.model import (
+    Gone,
+    Job,
+    Kind,
+    Level,
+    Node,
+    NodePast,
+    Placement,
+    Pod,
+    Rejected,
+    Remembered,
+    Resources,
+    Taint,
+    Upsert,
+)
 from muster.core.topology import natural
 from muster.kube.hostlist import compress, expand
 from muster.kube.quantity import Malformed
@@ -77,7 +91,7 @@ def _clear(known: Known, name: str) -> int:
             status = replace(job.status, placement=_without(placement, name))
             world.apply(Upsert(replace(job, status=status), 0))
     world.apply(Upsert(world.inventory.rulebook.cured(node), 0))
-    world.apply(Upsert(NodePast(name), 0))
+    world.apply(Remembered(NodePast(name)))
     return _drop(known, [pod for pod in known.pods.get(name, ()) if not pod.daemon])
 
 

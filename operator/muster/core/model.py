@@ -859,7 +859,7 @@ class Admission:
     """The PersistentVolumeClaims that the pod mounts: the node affinity of the bound ones is part of `filter`."""
 
 
-Record = Node | NodePast | Pod | Job | Rejected | TopologySpec | PriorityClass | Quota | Child | Admission
+Record = Node | Pod | Job | Rejected | TopologySpec | PriorityClass | Quota | Child | Admission
 
 
 class Kind(Enum):
@@ -948,6 +948,13 @@ class Leading:
 
 
 @dataclass(frozen=True, slots=True)
+class Remembered:
+    """This and nothing else is remembered of a node; for a World that is rebuilt, and for a `what if`."""
+
+    past: NodePast
+
+
+@dataclass(frozen=True, slots=True)
 class Elapsed:
     """The clock has come to `at` (ms): what was to last until then is over. The loop says so before it plans, when
     `World.next_expiry` has come."""
@@ -955,7 +962,16 @@ class Elapsed:
     at: int
 
 
-Change = Upsert | Gone | Synced | Lost | Refused | Viewed | Readmit | Leading | Elapsed
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """A node gained room, or came back, at this time (ms). A World notes it itself as it takes in other changes; told
+    in so many words only to a World that is made of the records of another."""
+
+    node: str
+    at: int
+
+
+Change = Upsert | Gone | Synced | Lost | Refused | Viewed | Readmit | Leading | Remembered | Elapsed | Freed
 
 
 # --- Decisions and duties -------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from tests.core.placement import joint, oracle
 from tests.support import cluster
 
-from muster.core.inventory import Inventory
+from muster.core.inventory import HELD, Inventory
 from muster.core.model import Action, ActionKind, Found, Node, Pod, Reason, Remedy, Segments, Shape, Taint, Verdict
 from muster.core.placement import Solver
 
@@ -24,6 +24,8 @@ SETS = 4000
 """A state with more sets than this to try is not tried whole."""
 PRESSURE = Taint("node.kubernetes.io/disk-pressure", "", "NoSchedule")
 UNSCHEDULABLE = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
+ILL = (("XIDErrors", "True", 5),)
+"""What a health rule of the presets Auto and Custom calls bad."""
 FENCED = Taint("example.com/fenced", "", "NoSchedule")
 
 
@@ -65,6 +67,7 @@ def case(seed: int) -> Case:
     nodes: list[Node] = []
     pods: list[Pod] = []
     now, then = [], []
+    withheld: list[str] = []
     busy = rng.choice([0.3, 0.6, 0.9])
     needed = oracle.slots(replace(state, spots=[oracle.Spot(s.name, s.path, 1, 0) for s in state.spots]))
     for spot, eligible in zip(state.spots, needed, strict=True):
@@ -110,12 +113,18 @@ def case(seed: int) -> Case:
             cordoned=spot.cordoned,
             unready_since=5 if rng.random() < 0.08 else None,
         )
-        node = replace(node, out_of_service=rng.random() < 0.03)
+        ill = rng.random() < 0.05
+        node = replace(node, out_of_service=rng.random() < 0.03, conditions=ILL if ill else ())
+        if rng.random() < 0.05:
+            withheld.append(spot.name)
         nodes.append(node)
         then.append(0 if fenced or not eligible else spot.total - spot.daemon)
-        well = not node.cordoned and node.unready_since is None and not node.out_of_service and not taints
+        well = not node.cordoned and node.unready_since is None and not node.out_of_service and not taints and not ill
+        well = well and spot.name not in withheld
         now.append(min(then[-1], left) if well else 0)
     inventory = cluster.inventory(nodes, cluster.topology(*state.levels, node_weight=state.node_weight), pods)
+    for name in withheld:
+        inventory.withhold(name, HELD)
     for job, load in claims.items():
         inventory.claim(job, {name: cluster.gpus(n, 1) for name, n in load.items()})
     made = Case(seed, state, inventory, state.shape(), pods, jobs, now, then)
@@ -288,7 +297,8 @@ def apply(case_: Case, after: Inventory, action: Action) -> None:
         after.put_node(replace(node, cordoned=False, taints=taints))
     else:
         taints = tuple(t for t in node.taints if t != PRESSURE)
-        after.put_node(replace(node, unready_since=None, out_of_service=False, taints=taints))
+        after.withhold(node.name, None)
+        after.put_node(replace(node, unready_since=None, out_of_service=False, taints=taints, conditions=()))
 
 
 def _exhausted(case_: Case, remedy: Remedy) -> bool:

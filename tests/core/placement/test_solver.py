@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 from tests.support.cluster import PREFIX, gang, gpus, inventory, node, pod, racks, role, topology
 
-from muster.core.inventory import Inventory
-from muster.core.model import Filter, Found, Level, Reason, Shape, Taint, Toleration, Verdict
+from muster.core.inventory import CAUSES, HELD, Inventory
+from muster.core.model import (
+    ActionKind,
+    Filter,
+    Found,
+    HealthAction,
+    HealthRule,
+    Level,
+    Reason,
+    Shape,
+    Taint,
+    Toleration,
+    Verdict,
+)
 from muster.core.placement import Solver
 from muster.core.topology import natural
 
@@ -146,6 +159,36 @@ def test_missing_capacity_is_counted_with_its_causes() -> None:
     }
     tolerant = Filter(tolerations=(Toleration("team", "Equal", "x", ""),))
     assert place(i, gang(role(2, filter_=tolerant))).nodes == (("a", "b"),)
+
+
+def test_causes_of_health_rules_are_counted_beside_those_of_the_filter() -> None:
+    rules = (
+        HealthRule("condition", "GPUMissing", "True", HealthAction.DRAIN),
+        HealthRule("taint", "doomed", None, HealthAction.AVOID),
+    )
+    nodes = [
+        replace(node("a"), conditions=(("GPUMissing", "True", 1),)),
+        node("b", taints=(Taint("doomed", "", "NoSchedule"),)),
+        node("c", labels={"pool": "x"}),
+        node("d", labels={"pool": "y"}),
+        node("e", labels={"pool": "x"}),
+    ]
+    nodes = [replace(n, labels={"pool": "x", **n.labels}) for n in nodes]
+    i = inventory(nodes, replace(topology(), health_rules=rules))
+    i.withhold("e", HELD)
+    picky = Filter(selector=(("pool", "x"),))
+    verdict = refuse(i, gang(role(4, filter_=picky)))
+    assert (verdict.reason, dict(verdict.exclusions)) == (
+        Reason.INSUFFICIENT_CAPACITY,
+        {"condition GPUMissing=True": 1, "taint doomed": 1, CAUSES[HELD]: 1, "selector": 1},
+    )
+    assert refuse(i, gang(role(5, filter_=picky))).reason is Reason.UNSATISFIABLE
+    remedy = Solver().remedy(i, gang(role(4, filter_=picky)), verdict)
+    assert remedy is not None
+    assert {(a.kind, a.target) for a in remedy.actions} == {(ActionKind.HEAL, n) for n in ("a", "b", "e")}
+    i.withhold("e", None)
+    i.set_topology(replace(topology(), health_rules=()))
+    assert dict(refuse(i, gang(role(4, filter_=picky))).exclusions) == {"selector": 1, "taint doomed:NoSchedule": 1}
 
 
 def test_a_pod_without_accelerators_can_block_a_node() -> None:

@@ -120,7 +120,6 @@ class Story:
         await self._submit("night", sizes.night, suspend=True)
         await self._until("night", lambda s: s["phase"] == "Suspended", "is Suspended")
         self.screen.line(f"night is Suspended; it has {len(self._pods('night'))} pods")
-        await self._pause()
         await self.api.call("PATCH", f"{JOBS}/night", {"spec": {"suspend": False}}, MERGE)
         self._since["night"] = time.time()
         self.screen.line("night is resumed")
@@ -161,7 +160,6 @@ class Story:
         await self.api.call("PATCH", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}", ended(), MERGE)
         await self._mended("pretrain", 3, before)
         await self._last_words("pretrain", rank, 2)
-        await self._pause()
 
     async def _ends(self) -> None:
         for name in (*SMALL, "eval"):
