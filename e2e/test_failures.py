@@ -269,6 +269,7 @@ def test_a_stranger_takes_the_room_of_a_repair(cluster: Cluster, watcher: Watche
     view = proxy.add(Rule("GET", VIEW, answer(503)))
     lose(cluster, before[RANK])
     wait_for(lambda: view.hits and len(cluster.pods("llm", attempt=2)) == SIZE, 30, "all is made, none is let go")
+    time.sleep(1)
     assert cluster.phase("llm") == "Repairing"
     chosen = placed_on(cluster, RANK, attempt=2)
     limits = {"limits": {GPU: "4"}, "requests": {GPU: "4"}}
