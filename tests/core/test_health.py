@@ -9,7 +9,7 @@ from tests.support.builders import START, node, taint, topology
 
 from muster.core.health import Rulebook
 from muster.core.health_presets import COMMON, preset_rules
-from muster.core.inventory import CAUSES, Inventory
+from muster.core.inventory import CAUSES, HELD, Inventory
 from muster.core.model import HealthAction, HealthRule, Taint, TopologySpec
 
 AVOID, DRAIN = HealthAction.AVOID, HealthAction.DRAIN
@@ -85,6 +85,11 @@ def test_causes_of_rules_are_named_by_the_topology_and_lifted_on_the_healthy_clu
     assert inventory.cause("c") == "cordoned"
     empty = inventory.emptied()
     assert [empty.cause(name) for name in "abc"] == ["", "", ""]
+    fork = inventory.fork()
+    fork.withhold("d", HELD)
+    for each in (inventory, fork):
+        each.put_node(node("d"))
+    assert (inventory.cause("d"), fork.cause("d")) == ("", CAUSES[HELD])
     inventory.put_node(node("a", conditions=(("GPUMissing", "False", 2),)))
     assert inventory.cause("a") == ""
     inventory.set_topology(topology(health_rules=()))

@@ -23,7 +23,7 @@ from muster.core.model import (
     Taint,
     Upsert,
 )
-from muster.core.pasts import BLAME_WINDOW, FIRST_HOLD, FLAP_WINDOW, LONGEST_HOLD, hold
+from muster.core.pasts import BLAME_WINDOW, FIRST_HOLD, FLAP_WINDOW, INCIDENT, LONGEST_HOLD, hold
 from muster.core.world import World
 
 HOUR = 3_600_000
@@ -99,7 +99,7 @@ def test_three_jobs_within_a_day() -> None:
     world.apply(Upsert(A, START))
     world.apply(Upsert(blaming("one", START, "a"), START))
     world.apply(Upsert(replace(blaming("one", START + HOUR, "a"), rv=2), START))  # the same job again
-    world.apply(Upsert(blaming("two", START + HOUR, "a"), START))
+    world.apply(Upsert(blaming("two", START + HOUR + INCIDENT, "a"), START))
     assert (cause(world), world.pasts.avoided()) == ("", ())
     world.apply(Upsert(blaming("three", START + 2 * HOUR, "a"), START))
     assert cause(world) == CAUSES[BLAMED]
@@ -117,11 +117,23 @@ def test_three_jobs_over_more_than_a_day_are_no_reason() -> None:
     assert cause(world) == CAUSES[BLAMED], "two, three and four lie within a day"
 
 
+def test_one_incident_that_several_jobs_share_counts_once() -> None:
+    world = World()
+    world.apply(Upsert(A, START))
+    for i in range(8):  # eight jobs of one device each
+        world.apply(Upsert(blaming(f"small-{i}", START + i * (INCIDENT - 1) // 7, "a"), START))
+    world.apply(Upsert(blaming("next", START + HOUR, "a"), START))
+    assert cause(world) == ""
+    world.apply(Upsert(blaming("last", START + HOUR + INCIDENT, "a"), START))
+    assert cause(world) == CAUSES[BLAMED]
+    assert world.pasts.avoided() == (Avoided("a", 10, START + HOUR + INCIDENT),)
+
+
 def test_blame_outlives_the_jobs_and_the_node_object() -> None:
     world = World()
-    for name in ("one", "two", "three"):
+    for name, minute in (("one", 2), ("two", 1), ("three", 0)):
         world.apply(Upsert(A, START))
-        blames = blaming(name, START, "a")
+        blames = blaming(name, START - minute * 60_000, "a")
         world.apply(Upsert(blames, START))
         world.apply(Gone(Kind.JOB, blames.id, START))
         rebuilt(world)
@@ -134,17 +146,17 @@ def test_blame_outlives_the_jobs_and_the_node_object() -> None:
 @pytest.mark.parametrize(("cleared", "avoided"), [(START - 1, True), (START, True), (START + 1, False)])
 def test_the_annotation_clears_what_was_before_it(cleared: int, avoided: bool) -> None:
     world = World()
-    for name in ("one", "two", "three"):
-        world.apply(Upsert(blaming(name, START, "a"), START))
+    for name, minute in (("one", 2), ("two", 1), ("three", 0)):
+        world.apply(Upsert(blaming(name, START - minute * 60_000, "a"), START))
     world.apply(Upsert(replace(A, cleared=cleared), START))
     assert bool(cause(world)) == bool(world.pasts.avoided()) == avoided
     world.apply(Upsert(A, START))
     assert bool(cause(world)) == avoided, "it need not stay"
     if not avoided:
-        for name in ("four", "five"):
-            world.apply(Upsert(blaming(name, START + HOUR, "a"), START))
+        for name, hours in (("four", 1), ("five", 2)):
+            world.apply(Upsert(blaming(name, START + hours * HOUR, "a"), START))
         assert cause(world) == "", "what was cleared does not count again"
-        world.apply(Upsert(blaming("six", START + HOUR, "a"), START))
+        world.apply(Upsert(blaming("six", START + 3 * HOUR, "a"), START))
         assert cause(world) == CAUSES[BLAMED]
 
 
@@ -159,8 +171,11 @@ def test_what_the_status_of_the_topology_says_is_known_again() -> None:
     world.apply(Upsert(replace(told, rv=2, avoided=()), START))
     assert world.inventory.ground is ground, "the status is no reason to begin anew"
     assert cause(world) == CAUSES[BLAMED], "a status that was not written yet clears nothing"
+    older = replace(told, rv=3, avoided=(Avoided("a", 3, START - 1), told.avoided[1]))
+    world.apply(Upsert(older, START))
+    assert world.topology_status().avoided == told.avoided, "what is known is newer than what was read late"
     world.apply(Upsert(replace(A, cleared=START + 1), START))
-    world.apply(Upsert(replace(told, rv=3), START))
+    world.apply(Upsert(replace(told, rv=4), START))
     assert [one.node for one in world.pasts.avoided()] == ["gone"]
 
 

@@ -26,7 +26,23 @@ from tests.support.builders import (
 
 from muster.core import telling
 from muster.core.line import order_of
-from muster.core.model import Change, Gone, Job, Kind, Phase, Plan, Reason, Record, Refused, Stage, Upsert
+from muster.core.model import (
+    Change,
+    Gone,
+    Job,
+    Kind,
+    LastFailure,
+    Phase,
+    Plan,
+    Reason,
+    Record,
+    Refused,
+    Stage,
+    StartFailures,
+    Upsert,
+    Verdict,
+    Waiting,
+)
 from muster.core.plan import plan
 from muster.core.world import World
 
@@ -183,6 +199,41 @@ def test_a_changed_spec_ends_a_back_off() -> None:
     assert house.rest() == {}
     house.apply(Upsert(replace(waiting, rv=3, generation=waiting.generation + 1), house.now))
     assert house.rest() == {"Placed": 1}
+
+
+@pytest.mark.parametrize(
+    ("why", "reason", "last", "ends"),
+    [
+        ("ClaimVoid", Reason.START_FAILED, "", True),
+        ("Disrupted", Reason.BACKING_OFF, "Disrupted", True),
+        ("Disrupted", Reason.BACKING_OFF, "OwnFailure", False),
+        ("ImagePull", Reason.IMAGE_PULL, "", False),
+        ("PolicyRefused", Reason.POLICY_REFUSED, "", False),
+        ("", Reason.BACKING_OFF, "OwnFailure", False),
+    ],
+)
+def test_room_that_comes_free_ends_a_back_off_for_lost_room_alone(
+    why: str, reason: Reason, last: str, ends: bool
+) -> None:
+    waiting = committed(
+        gang("llm", 2),
+        Phase.PENDING,
+        attempt=1,
+        not_before=START + 60_000,
+        start_failures=StartFailures(1, "m", 1, why),
+        waiting=Waiting(Verdict(reason, (("attempt", 1),)), "attempt 1: m", START),
+        last_failure=LastFailure(START, last, "m") if last else None,
+    )
+    house = Driven(*(held(name) for name in NAMES[1:]), waiting)
+    house.now += 1_000
+    assert house.rest() == {}, "the node that is free was free when the pause began"
+    house.apply(Upsert(node("other", gpus=1), house.now))
+    assert house.rest() == {}, "a node came that cannot take its pod"
+    house.apply(Gone(Kind.POD, f"busy-{NAMES[1]}", house.now))
+    fresh = World.of(house.world.records())
+    for world in (house.world, fresh):
+        causes = [t.cause for t in plan(world, house.now, everything=True).transitions]
+        assert causes == (["Placed"] if ends else [])
 
 
 MOVES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 7), st.integers(0, 11)), min_size=5, max_size=40)

@@ -38,6 +38,10 @@ class Claims:
         """The jobs that claim room on this node."""
         return tuple(self._jobs_on.get(node, ()))
 
+    def nodes_of(self, uid: str) -> frozenset[str]:
+        """The nodes on which this job claims room."""
+        return self._nodes.get(uid, frozenset())
+
     def put(self, uid: str, placements: Sequence[Nodes], requests: Sequence[Resources]) -> frozenset[str]:
         """Make the job's claim that of all these placements together (per resource the most that any of them asks);
         none: release it. Gives the nodes that are claimed now and were not before."""

@@ -593,6 +593,21 @@ def pauses(job: Job | Rejected, now: int) -> bool:
     return status.not_before is not None and status.not_before > now and status.observed_generation == job.generation
 
 
+def lost_its_room(job: Job) -> bool:
+    """The back-off that runs is for what became of the nodes, not for something of the job's own (its image, a policy,
+    its program): other nodes may do, so room that comes free ends it."""
+    status = job.status
+    told = status.waiting.verdict.reason if status.waiting is not None else None
+    last = status.last_failure.reason if status.last_failure is not None else ""
+    match status.start_failures.reason:
+        case "ClaimVoid":
+            return told is Reason.START_FAILED
+        case "Disrupted":
+            return told is Reason.BACKING_OFF and last == "Disrupted"
+        case _:
+            return False
+
+
 def is_news(job: Job | Rejected, verdict: Verdict) -> bool:
     """What the status of a waiting job says is another reason, or was said of another generation: it is told at once,
     while numbers that changed are told later."""

@@ -962,7 +962,16 @@ class Elapsed:
     at: int
 
 
-Change = Upsert | Gone | Synced | Lost | Refused | Viewed | Readmit | Leading | Remembered | Elapsed
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """A node gained room, or came back, at this time (ms). A World notes it itself as it takes in other changes; told
+    in so many words only to a World that is made of the records of another."""
+
+    node: str
+    at: int
+
+
+Change = Upsert | Gone | Synced | Lost | Refused | Viewed | Readmit | Leading | Remembered | Elapsed | Freed
 
 
 # --- Decisions and duties -------------------------------------------------------------------------------------------

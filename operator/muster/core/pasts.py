@@ -23,7 +23,12 @@ LONGEST_HOLD = 3_600_000
 BLAME_WINDOW = 86_400_000
 """A node is avoided that so many jobs"""
 BLAMED_BY = 3
-"""blamed within this long (ms; api.md)."""
+"""blamed within this long (ms; api.md), each for something of its own:"""
+INCIDENT = 30_000
+"""what comes within this long (ms) is taken for one incident. When a machine goes that several small jobs share, all of
+them blame it in the same moment, and a single reboot must not take it away from everybody."""
+_BLAMES = 16
+"""Blames that are remembered of a node, the latest of each job."""
 
 
 def hold(returns: int) -> int:
@@ -100,9 +105,9 @@ class Pasts:
             if blames.get(job.id, -1) >= blame.at:
                 continue
             blames[job.id] = blame.at
-            latest = sorted(blames.items(), key=lambda item: (item[1], item[0]))[-BLAMED_BY:]
-            if latest != sorted(past.blames, key=lambda item: (item[1], item[0])):
-                changed |= self._set(_judged(replace(past, blames=tuple(latest))))
+            latest = tuple(sorted(blames.items(), key=lambda item: (item[1], item[0]))[-_BLAMES:])
+            if latest != past.blames:
+                changed |= self._set(_judged(replace(past, blames=latest)))
         return changed
 
     def read(self, spec: TopologySpec, nodes: Iterable[Node], at: int, *, rules: bool) -> set[str]:
@@ -168,9 +173,16 @@ def _counts(past: NodePast) -> bool:
 
 def _judged(past: NodePast) -> NodePast:
     """Avoided from now on, if so many jobs blamed it within the window since it was last cleared."""
-    counted = [at for _, at in past.blames if past.cleared is None or at >= past.cleared]
-    if len(counted) < BLAMED_BY or max(counted) - min(counted) > BLAME_WINDOW:
+    if _counts(past) or not past.blames:
         return past
-    if _counts(past):
+    last = past.blames[-1][1]
+    counted = [
+        at for _, at in past.blames if at >= last - BLAME_WINDOW and (past.cleared is None or at >= past.cleared)
+    ]
+    incidents: list[int] = []
+    for at in counted:
+        if not incidents or at >= incidents[-1] + INCIDENT:
+            incidents.append(at)
+    if len(incidents) < BLAMED_BY:
         return past
-    return replace(past, avoided=Avoided(past.name, len(counted), max(counted)))
+    return replace(past, avoided=Avoided(past.name, len(counted), last))

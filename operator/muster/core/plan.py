@@ -199,6 +199,8 @@ class _Planner:
             return True
         own = repair.peculiar(job, now)
         answer = repair.find(world, room.left, job, shape, now) if own else room.find(shape)
+        if not isinstance(answer, Found) and lifecycle.pauses(job, now):
+            return True  # cut short for nothing: it goes on saying why it pauses
         if isinstance(answer, Verdict):
             # Of a job whose nodes are kept or avoided the change is not the one that its shape has in common.
             self._refuse(job, group, answer, None if own else shape, refused)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from muster.core.agenda import Agenda
 from muster.core.claims import Claims
+from muster.core.freed import FreedNodes
 from muster.core.inventory import Epoch, Inventory
 from muster.core.line import Line, order_of
 from muster.core.model import (
@@ -20,6 +21,7 @@ from muster.core.model import (
     Change,
     Child,
     Elapsed,
+    Freed,
     Gone,
     Job,
     Kind,
@@ -119,6 +121,8 @@ class World:
         self._quotas: dict[str, dict[str, Quota]] = {}
         self._admissions: dict[tuple[str, str], Admission] = {}
         self._refusals: dict[str, Refused] = {}
+        self.freed = FreedNodes()
+        """The nodes that gained room lately."""
         self._viewed: set[tuple[str, int]] = set()
         self._synced: set[Kind] = set()
         self._claims = Claims(self.inventory)
@@ -429,7 +433,11 @@ class World:
             case Remembered(past):
                 self._touch_nodes(self.pasts.put(past))
             case Elapsed(at):
-                self._touch_nodes(self.pasts.elapse(at))
+                changed = self.pasts.elapse(at)
+                self._touch_nodes(changed)
+                self.freed.note((name for name in sorted(changed) if not self.inventory.cause(name)), at)
+            case Freed(node, at):
+                self.freed.note([node], at)
 
     def _refused(self, change: Refused) -> None:
         entry = self._jobs.get(change.job)
@@ -480,6 +488,8 @@ class World:
                 self._upsert_job(record, at)
             case Node():
                 known = self.nodes.get(record.name)
+                barred = known is None or self.inventory.cause(record.name) != "" or known.taints != record.taints
+                barred |= known is not None and known.allocatable != record.allocatable
                 self.nodes[record.name] = record
                 self.inventory.put_node(record)
                 if known is None or replace(known, rv=0) != replace(record, rv=0):
@@ -487,6 +497,8 @@ class World:
                     if record.unready_since is None or record.out_of_service:
                         self._forget_ghosts(record.name)
                     self._touch_nodes(self.pasts.see(known, record, at))
+                if barred and not self.inventory.cause(record.name):
+                    self.freed.note([record.name], at)
                 if known is None or known.labels != record.labels:
                     self._relabelled = True
             case TopologySpec():
@@ -533,6 +545,8 @@ class World:
             self._line_up(pod.job)
         self.inventory.use(pod)
         where = pod.node or pod.pinned
+        if where is not None and pod.terminal and known is not None and not known.pod.terminal:
+            self.freed.note([where], at)
         held = None if known is None else (known.pod.node or known.pod.pinned, known.pod.requests)
         if where is not None and held != (where, pod.requests):
             self._touch_node(where, but=pod.job)
@@ -603,7 +617,7 @@ class World:
         self._touch_nodes(self.pasts.blame(job))
         attempt = job.status.attempt
         self._viewed -= {(job.id, old) for old in range(max(0, attempt - 2), attempt)}
-        self._reclaim(job.id)
+        self._reclaim(job.id, at)
         self.agenda.touch(job.id)
 
     @staticmethod
@@ -620,12 +634,15 @@ class World:
                     self._remember(known.pod, at)
                     self._forget_owner(known.pod)
                     self.inventory.free(id_)
+                    where = known.pod.node or known.pod.pinned
+                    if where is not None and not known.pod.terminal:
+                        self.freed.note([where], at)
                 entry = self._jobs.get((known.pod.job if known is not None else "") or owner)
                 if entry is not None:
                     entry.cleared = max(at, entry.cleared or 0)
             case Kind.JOB:
                 if self._jobs.pop(id_, None) is not None:
-                    self._reclaim(id_)
+                    self._reclaim(id_, at)
                     self._shapes.pop(id_, None)
                     self._refusals.pop(id_, None)
                     self._by_labels.pop(id_, None)
@@ -665,9 +682,9 @@ class World:
 
     # --- claims -----------------------------------------------------------------------------------------------------
 
-    def _reclaim(self, uid: str) -> None:
+    def _reclaim(self, uid: str, at: int | None = None) -> None:
         """Make the job's claim what its acknowledged and its assumed status hold together. Called whenever either
-        changes."""
+        changes; `at` is when the API server's word of it came."""
         entry = self._jobs.get(uid)
         phase = None if entry is None else entry.now.status.phase
         (self._active.add if phase in ACTIVE else self._active.discard)(uid)
@@ -681,8 +698,11 @@ class World:
             placements = [s.placement.nodes for s in statuses if s.live and s.placement is not None]
             placements += [_kept(s.reservation) for s in statuses if s.reservation is not None]
             requests = [role.requests for role in self.shape(entry.record).roles] if placements else []
+        before = self._claims.nodes_of(uid)
         for node in self._claims.put(uid, placements, requests):
             self._touch_node(node, but=uid)
+        if at is not None and before:
+            self.freed.note(sorted(before - self._claims.nodes_of(uid)), at)
 
     def _line_up(self, uid: str) -> None:
         """Give the job its place among those who wait, or take it away. Called whenever what it depends on changes."""
@@ -733,6 +753,7 @@ class World:
                 changes.append(Gone(Kind.POD, "", entry.cleared, uid))
         changes += [Upsert(child, 0) for child in self._children.values()]
         changes += [Remembered(past) for past in self.pasts.records()]
+        changes += [Freed(node, at) for node, at in self.freed.items()]
         changes += list(self._refusals.values())
         changes += [Synced(kind) for kind in Kind if kind in self._synced]
         changes.append(Leading(self.term))
@@ -771,6 +792,7 @@ class World:
             self._relabelled,
             self._planned_capacity,
             self._queue_at,
+            dict(self.freed.items()),
         )
 
 

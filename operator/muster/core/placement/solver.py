@@ -72,7 +72,8 @@ class Solver:
             self._refusals.move_to_end(key)
             for at in range(len(before) - 1, -1, -1):
                 if before[at].stands(self, inventory, gang):
-                    before.append(before.pop(at))
+                    # As of now, since how things were is not remembered for ever.
+                    before.append(Refusal.of(self, inventory, gang, before.pop(at).verdict))
                     return before[-1].verdict
         self.asked += 1
         found = self._decided(inventory, shape, gang, budget)

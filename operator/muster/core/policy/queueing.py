@@ -6,14 +6,21 @@ Order: priority, then age, then uid. A job that does not fit does not block thos
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from muster.core import lifecycle
+from muster.core.eligibility import unfit
+from muster.core.inventory import HOST_PORT
 from muster.core.line import Order, order_of
-from muster.core.model import Found, Job, Quota, Reason, Rejected, Shape, Verdict
+from muster.core.model import Found, Job, Quota, Reason, Rejected, RoleShape, Shape, Verdict
 from muster.core.world import World
 
 REFUSED = {"quota": Reason.NAMESPACE_QUOTA}
 """Waiting reason by the class of a refused dry run; every other class is PolicyRefused."""
+
+
+LOOKED_AT = 64
+"""Of the nodes that gained room since a back-off began, the latest so many are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +50,30 @@ def held(world: World, job: Job | Rejected, now: int) -> Held | None:
     if known.preempts:
         return Held(Verdict(Reason.PRIORITY_CLASS_PREEMPTS, (("class", job.priority_class),)))
     status = job.status
-    if lifecycle.pauses(job, now):
+    if lifecycle.pauses(job, now) and not cut_short(world, job):
         return Held(status.waiting.verdict if status.waiting is not None else None)
     return _not_admitted(world, job) or _still_there(world, job)
+
+
+def cut_short(world: World, job: Job) -> bool:
+    """Its back-off is for lost room, and since its status was written a node that could take one of its pods gained
+    room or came back. Whether the gang fits is then for the solver to say."""
+    if not lifecycle.lost_its_room(job):
+        return False
+    roles = world.shape(job).roles
+    return any(
+        _takes(world, node, role)
+        for node in islice(world.freed.since(world.written_at(job.id)), LOOKED_AT)
+        for role in roles
+    )
+
+
+def _takes(world: World, node: str, role: RoleShape) -> bool:
+    known = world.inventory.node(node)
+    if known is None or world.inventory.cause(node) or unfit(known, role.filter) is not None:
+        return False
+    free = dict(world.inventory.free_on(node))
+    return all(free.get(name, 0) >= amount for name, amount in role.requests if not name.startswith(HOST_PORT))
 
 
 def _not_admitted(world: World, job: Job) -> Held | None:
