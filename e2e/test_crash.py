@@ -8,11 +8,11 @@ from collections import Counter
 
 from e2e.client import Object, wait_for
 from e2e.faults import Kill, Rule, hold_before
+from e2e.gangs import lead, leads
 from e2e.harness import Cluster, Operators
 from e2e.jobs import job, role
 from e2e.nodes import Racks
 from e2e.process import Process
-from e2e.proxy import FaultProxy
 from e2e.watcher import Watcher
 
 PODS = 128
@@ -22,18 +22,6 @@ WRITES = "POST|PUT|PATCH|DELETE"
 OBJECTS = "/(pods|services|trainingjobs)"
 ALONE = {"MUSTER_LEADER_ELECT": "false"}
 """No lease to wait for: the next process decides while the last one's requests may still be on their way."""
-
-
-def led(process: Process, since: int = 0) -> bool:
-    """Whether the operator has begun to decide, by its log from character `since` on."""
-    return '"event": "leading", "term"' in process.output()[since:]
-
-
-def start(operator: Operators, env: dict[str, str], proxy: FaultProxy | None = None) -> Process:
-    """Start one replica and wait until it decides."""
-    [process] = operator(env=env, server=proxy.url if proxy else None)
-    process.wait_until(lambda: led(process), 60, "leading")
-    return process
 
 
 def lease_holder(cluster: Cluster) -> str:
@@ -70,7 +58,7 @@ def test_killed_at_any_moment_of_a_start(
     cluster.add_nodes(Racks(8, 16))
     proxy = cluster.start_proxy()
     env = ALONE | {"MUSTER_PODS_QPS": "150"}
-    process = start(operator, env, proxy)
+    process = lead(operator, env, proxy)
     kills: list[str] = []
     number = 0
     while len(kills) < KILLS:
@@ -92,7 +80,7 @@ def test_killed_at_any_moment_of_a_start(
             kills.append(f"{name}: {cluster.phase(name)} at write {moment}, {len(cluster.pods(name))} pods")
             mark = len(process.output())
             operator.restart(process)
-            process.wait_until(lambda p=process, m=mark: led(p, m), 60, "leading")  # type: ignore[misc]
+            process.wait_until(lambda p=process, m=mark: leads(p, m), 60, "leading")  # type: ignore[misc]
         whole(cluster, name)
         watcher.quiet()
         cluster.delete_job(name)
@@ -107,7 +95,7 @@ def test_killed_at_any_moment_of_a_start(
 def test_the_follower_takes_over(cluster: Cluster, kubelet: Process, watcher: Watcher, operator: Operators) -> None:
     cluster.add_nodes(Racks(2, 16))
     env = {"MUSTER_LEASE_SECONDS": str(LEASE_SECONDS), "MUSTER_IDENTITY": "replica-{index}", "MUSTER_PODS_QPS": "20"}
-    first = start(operator, env | {"MUSTER_PODS_BURST": "1"})
+    first = lead(operator, env | {"MUSTER_PODS_BURST": "1"})
     [second] = operator(env=env)
     second.wait_until(lambda: "all caches are synced" in second.output(), 60, "synced")
     assert lease_holder(cluster) == "replica-0"
@@ -117,7 +105,7 @@ def test_the_follower_takes_over(cluster: Cluster, kubelet: Process, watcher: Wa
     killed = time.monotonic()
     wait_for(lambda: lease_holder(cluster) == "replica-1", 60, "the follower holds the lease")
     held = time.monotonic() - killed
-    wait_for(lambda: led(second), 60, "the follower decides")
+    wait_for(lambda: leads(second), 60, "the follower decides")
     decides = time.monotonic() - killed
     print(f"takeover with a lease of {LEASE_SECONDS} s: lease held after {held:.1f} s, deciding after {decides:.1f} s")
     assert decides < LEASE_SECONDS + 5
@@ -131,13 +119,13 @@ def test_an_orderly_end_hands_over_at_once(
 ) -> None:
     cluster.add_nodes(Racks(1, 16))
     env = {"MUSTER_LEASE_SECONDS": "60", "MUSTER_IDENTITY": "replica-{index}"}
-    first = start(operator, env)
+    first = lead(operator, env)
     [second] = operator(env=env)
     second.wait_until(lambda: "all caches are synced" in second.output(), 60, "synced")
     cluster.submit(job("gang", [role("worker", 16)]))
     assert operator.terminate(first) == 0
     ended = time.monotonic()
-    wait_for(lambda: led(second), 20, "the follower decides, without waiting for the lease to run out")
+    wait_for(lambda: leads(second), 20, "the follower decides, without waiting for the lease to run out")
     print(f"takeover after SIGTERM: {time.monotonic() - ended:.1f} s")
     whole(cluster, "gang", 16)
     watcher.quiet()
@@ -147,14 +135,14 @@ def test_a_late_list_of_jobs_deletes_nothing(
     cluster: Cluster, kubelet: Process, watcher: Watcher, operator: Operators
 ) -> None:
     cluster.add_nodes(Racks(1, 16))
-    first = start(operator, ALONE)
+    first = lead(operator, ALONE)
     cluster.submit(job("runs", [role("worker", 8)]))
     whole(cluster, "runs", 8)
     # A second gang that is only half made when the operator dies.
     proxy = cluster.start_proxy()
     first.kill()
     holds = proxy.add(Rule("POST", r"/pods(\?|$)", hold_before(), lambda seen: "dryRun" not in seen.path, skip=4))
-    second = start(operator, ALONE, proxy)
+    second = lead(operator, ALONE, proxy)
     cluster.submit(job("begun", [role("worker", 8)]))
     wait_for(lambda: holds.hits and len(cluster.pods("begun")) == 4, 30, "half of the pods are made")
     second.kill()
@@ -171,7 +159,7 @@ def test_a_late_list_of_jobs_deletes_nothing(
     assert other.count(WRITES, OBJECTS) == 0
     assert uids(cluster.pods()) == before
     other.remove(late)
-    third.wait_until(lambda: led(third), 60, "leading")
+    third.wait_until(lambda: leads(third), 60, "leading")
     whole(cluster, "begun", 8)
     whole(cluster, "runs", 8)
     assert before <= uids(cluster.pods())

@@ -13,7 +13,7 @@ from e2e.client import Object, core, wait_for
 from e2e.faults import Rule, answer
 from e2e.gangs import born_of, cliques, lead, living, lose, moved, phases, rank_of, ranks, reaches, sound
 from e2e.harness import Cluster, Operators
-from e2e.jobs import job, role
+from e2e.jobs import fake, job, role
 from e2e.nodes import GPU, OUT_OF_SERVICE, Racks
 from e2e.watcher import Watcher
 from muster.embedded.nodes.podlife import timestamp
@@ -25,14 +25,11 @@ BROKEN = {"key": "example.com/broken", "value": "fan", "effect": "NoExecute"}
 pytestmark = pytest.mark.usefixtures("kubelet")
 
 
-def submit(cluster: Cluster, **policy: object) -> list[str]:
+def submit(cluster: Cluster, annotations: dict[str, str] | None = None, **policy: object) -> list[str]:
     """Start the gang on two racks of six; return the node of each rank."""
     cluster.add_nodes(Racks(2, 6))
-    cluster.submit(
-        job(
-            "llm", [role("worker", SIZE, segment=("nvlink", SEGMENT))], failurePolicy=policy, backoff={"baseSeconds": 1}
-        )
-    )
+    workers = role("worker", SIZE, segment=("nvlink", SEGMENT), annotations=annotations)
+    cluster.submit(job("llm", [workers], failurePolicy=policy, backoff={"baseSeconds": 1}))
     reaches(cluster, "llm", 1)
     return ranks(cluster, "llm", SIZE)
 
@@ -168,6 +165,25 @@ def test_a_killed_container_restarts_the_gang_where_it_is(
     watcher.quiet()
 
 
+def test_the_next_pod_of_a_rank_waits_for_the_end_of_the_last(
+    cluster: Cluster, watcher: Watcher, operator: Operators
+) -> None:
+    """One survivor takes four of the twenty seconds of grace that a broken gang gives."""
+    process = lead(operator)
+    before = submit(cluster, fake(stop_seconds=4, only_rank=5, only_attempt=1), failureGraceSeconds=20)
+    ended(cluster, RANK, 1)
+    others = SIZE - 1
+    wait_for(lambda: len(cluster.pods("llm", attempt=2)) == others, 20, "all other ranks have their next pod")
+    [last] = cluster.pods("llm", attempt=1, rank=5)
+    assert (last["status"]["phase"], last["metadata"]["deletionGracePeriodSeconds"]) == ("Running", 20)
+    assert not cluster.pods("llm", attempt=2, rank=5)
+    assert cluster.phase("llm") == "Repairing"
+    reaches(cluster, "llm", 2)
+    assert ranks(cluster, "llm", SIZE) == before
+    sound(process)
+    watcher.quiet()
+
+
 def test_only_the_failed_pod_is_made_anew_for_elastic_launchers(
     cluster: Cluster, watcher: Watcher, operator: Operators
 ) -> None:
@@ -253,6 +269,7 @@ def test_a_stranger_takes_the_room_of_a_repair(cluster: Cluster, watcher: Watche
     view = proxy.add(Rule("GET", VIEW, answer(503)))
     lose(cluster, before[RANK])
     wait_for(lambda: view.hits and len(cluster.pods("llm", attempt=2)) == SIZE, 30, "all is made, none is let go")
+    time.sleep(1)
     assert cluster.phase("llm") == "Repairing"
     chosen = placed_on(cluster, RANK, attempt=2)
     limits = {"limits": {GPU: "4"}, "requests": {GPU: "4"}}

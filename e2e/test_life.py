@@ -17,6 +17,7 @@ import yaml
 
 from e2e import nodes
 from e2e.client import ApiError, Object, concurrently, core, group, muster, wait_for
+from e2e.gangs import FAST, sound, waits
 from e2e.harness import ROOT, Cluster, Operators
 from e2e.jobs import fake, job, role
 from e2e.manifests import apply, documents
@@ -24,7 +25,6 @@ from e2e.nodes import CLIQUE, GPU, HOSTNAME, LEAF, SPINE, Racks
 from e2e.process import Process
 from e2e.watcher import Watcher
 
-FAST = {"MUSTER_PODS_QPS": "0"}
 SOON = {"baseSeconds": 1, "maxSeconds": 2}
 GATE = "muster.dev/gang"
 CRD = group("apiextensions.k8s.io/v1", "customresourcedefinitions", name="trainingjobs.muster.dev")
@@ -36,28 +36,7 @@ def muster_process(cluster: Cluster, kubelet: Process, watcher: Watcher, operato
     process = operator(1, env=FAST)[0]
     process.wait_until(lambda: '"event": "leading"' in process.output(), 60, "leading")
     yield process
-    healthy(process)
-
-
-def healthy(process: Process) -> None:
-    assert process.running, process.output()[-3000:]
-    lines = process.output().splitlines()
-    # kopf tells of a watch that was refused with a traceback of its own.
-    wrong = [line for line in lines if ("Traceback" in line and '"kopf' not in line) or "defect" in line]
-    assert not wrong, wrong[0][:3000]
-
-
-def waits(cluster: Cluster, name: str, reason: str, timeout: float = 20.0) -> Object:
-    """Wait until the job is Pending for this reason; return what it waits for."""
-
-    def found() -> Object | None:
-        status = cluster.job(name)["status"]
-        waiting: Object = status.get("waiting") or {}
-        return waiting if status["phase"] == "Pending" and waiting.get("reason") == reason else None
-
-    answer = wait_for(found, timeout, f"{name} waits: {reason}", seen=lambda: cluster.job(name)["status"])
-    assert answer is not None
-    return answer
+    sound(process)
 
 
 def end(cluster: Cluster, name: str, code: int = 0, **labels: object) -> None:
@@ -640,7 +619,7 @@ def test_the_operator_survives_the_loss_of_its_kind_and_serves_it_again(
     end(cluster, "old")
     cluster.wait_phase("old", "Succeeded", timeout=60)
     assert cluster.client.find(core("pods", cluster.namespace, "alien")) is not None
-    healthy(process)
+    sound(process)
 
 
 def foreign_pod(namespace: str) -> Object:

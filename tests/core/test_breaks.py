@@ -76,6 +76,13 @@ def test_a_pod_that_failed(failure: Failure, fault: Fault, blames: bool, said: s
     assert said in found.why
 
 
+def test_a_pod_that_ends_because_it_is_deleted_is_no_failure_of_the_job() -> None:
+    """Seen only at its end: told to end, it ended with an exit code of its own."""
+    (found,) = look(first=replace(failed(Failure(143, None, "Error")), terminating=True)).breaks
+    assert (found.rank, found.fault, found.blames) == (0, Fault.DISRUPTED, False)
+    assert "was deleted: exit code 143" in found.why
+
+
 @pytest.mark.parametrize(
     ("nodes", "when", "blames", "silent"),
     [

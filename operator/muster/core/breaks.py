@@ -198,6 +198,9 @@ class _Rank:
             why = f"{self.who} on {self.where} was disrupted: {failure.reason}: {failure.message}".rstrip(": ")
             fault = Fault.NODE if failure.refused else Fault.DISRUPTED
             self._broke(fault, why, rule=rule, blames=failure.refused, pod=pod, since=since)
+        elif pod.terminating:  # what has ended is deleted at once: it was told to end while it ran
+            why = f"the pod of {self.who} on {self.where} was deleted: {how(pod)}"
+            self._broke(Fault.DISRUPTED, why, rule=rule, pod=pod, since=since)
         elif rule is None and self.job.roles[self.role].on_failure is OnFailure.IGNORE:
             self.found.ignored.append(pod)
         else:
