@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,10 +42,11 @@ def main() -> int:
     options = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS if options.only in mutant.breaks]
     with ThreadPoolExecutor(options.workers) as pool:
+        begun = [pool.submit(against, mutant, options.lanes, options.share) for mutant in chosen]
         results = []
-        for result in pool.map(lambda mutant: against(mutant, options.lanes, options.share), chosen):
-            results.append(result)
-            print(row(result), flush=True)
+        for each in as_completed(begun):
+            results.append(each.result())
+            print(row(results[-1]), flush=True)
     caught = sum(bool(result.lane) for result in results)
     print(f"\n{caught} of {len(results)} found")
     for lane in ("hint", *options.lanes):
@@ -66,15 +67,8 @@ def against(mutant: Mutant, lanes: list[str], share: int) -> Result:
         package = Path(folder, "muster")
         shutil.copytree(ROOT / "operator" / "muster", package, ignore=shutil.ignore_patterns("__pycache__"))
         apply(mutant, package)
-        if mutant.hint:
-            by = _run("hints", folder, share, mutant, *mutant.hint)
-            if by:
-                return Result(mutant, "hint", by, time.perf_counter() - begun)
-        for lane in lanes:
-            by = _run(lane, folder, share, mutant)
-            if by:
-                return Result(mutant, lane, by, time.perf_counter() - begun)
-    return Result(mutant, "", "", time.perf_counter() - begun)
+        lane, by = _run(folder, lanes, share, mutant)
+    return Result(mutant, lane, by, time.perf_counter() - begun)
 
 
 def apply(mutant: Mutant, package: Path) -> None:
@@ -86,20 +80,24 @@ def apply(mutant: Mutant, package: Path) -> None:
     file.write_text(text.replace(mutant.old, mutant.new))
 
 
-def _run(lane: str, folder: str, share: int, mutant: Mutant, *hints: str) -> str:
-    room = mutant.file.partition("/")[0]
-    command = [sys.executable, "-m", "tests.mutants.lanes", lane, str(share), room, *hints]
+def _run(folder: str, lanes: list[str], share: int, mutant: Mutant) -> tuple[str, str]:
+    """The lane that found it, and what of it; twice empty: none."""
+    command = [sys.executable, "-m", "tests.mutants.lanes", str(share), mutant.file, ",".join(lanes), *mutant.hint]
     environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
-    except subprocess.TimeoutExpired:
-        return f"{lane} does not end within {PATIENCE} s"
+    except subprocess.TimeoutExpired as error:
+        begun = [line for line in str(error.stdout or "").splitlines() if line.startswith("LANE ")]
+        return (begun[-1].removeprefix("LANE ") if begun else "hint"), f"does not end within {PATIENCE} s"
     if done.returncode == 0:
-        return ""
+        return "", ""
     said = [line for line in done.stdout.splitlines() if line.startswith("FOUND ")]
-    return said[-1].removeprefix("FOUND ") if said else f"{lane} cannot be run: {done.stderr[-200:]!r}"
+    if not said:
+        return "none", f"cannot be run: {done.stderr[-200:]!r}"
+    lane, _, by = said[-1].removeprefix("FOUND ").partition(": ")
+    return lane, by
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The lanes, as they are run against one mutant: `python -m tests.mutants.lanes LANE SHARE [PLAN...]` in its process.
+"""The lanes, against one mutant, in a process of its own: `python -m tests.mutants.lanes SHARE FILE LANES [PLAN...]`.
 
 Prints what found it and ends with 1, or ends with 0. A lane that cannot even be run has found it too.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,13 +15,6 @@ from muster.sim import many, systematic
 from muster.sim.plan import Plan
 from muster.sim.runs import RUNS
 from muster.sim.storms import Storm
-
-UNITS = {
-    "core": ("tests/core", "tests/laws"),
-    "worker": ("tests/worker",),
-    "kube": ("tests/kube",),
-    "feeds": ("tests/feeds",),
-}
 
 
 def lines(lane: str, share: int) -> Iterator[str]:
@@ -38,12 +32,13 @@ def lines(lane: str, share: int) -> Iterator[str]:
             raise ValueError(f"{lane} has no plans")
 
 
-def found(lane: str, share: int, room: str) -> str:
+def found(lane: str, share: int, file: str) -> str:
     """What of this lane finds the mutant; empty: nothing."""
     if lane == "scenarios":
         return _pytest(["tests/scenarios", "-k", "core"])
     if lane == "units":
-        return _pytest(list(UNITS.get(room, ())))
+        room, _, name = file.rpartition("/")
+        return _pytest(sorted(map(str, Path("tests", room).glob(f"test_{name.removesuffix('.py')}*.py"))))
     for line in lines(lane, share):
         wrong = many.judge(line).wrong
         if wrong:
@@ -63,19 +58,27 @@ def _pytest(paths: list[str]) -> str:
             if report.failed:
                 failed.append(report.nodeid)
 
+    if not paths:
+        return ""
     pytest.main([*paths, "-x", "-q", "-p", "no:cacheprovider", "--no-header"], plugins=[Listener()])
     return failed[0] if failed else ""
 
 
+def main(share: int, file: str, lanes: list[str], hints: list[str]) -> int:
+    """Try the hints, then the lanes, until one finds something."""
+    for hint in hints:
+        wrong = many.judge(hint).wrong
+        if wrong:
+            print(f"\nFOUND hint: {hint}: {wrong[0]}")
+            return 1
+    for lane in lanes:
+        print(f"\nLANE {lane}", flush=True)
+        said = found(lane, share, file)
+        if said:
+            print(f"\nFOUND {lane}: {said}")
+            return 1
+    return 0
+
+
 if __name__ == "__main__":
-    lane, share, room, *hints = sys.argv[1:]
-    said = ""
-    if lane == "hints":
-        for hint in hints:
-            wrong = many.judge(hint).wrong
-            said = said or (f"{hint}: {wrong[0]}" if wrong else "")
-    else:
-        said = found(lane, int(share), room)
-    if said:
-        print(f"\nFOUND {said}")
-    sys.exit(1 if said else 0)
+    sys.exit(main(int(sys.argv[1]), sys.argv[2], sys.argv[3].split(","), sys.argv[4:]))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LANES = ("stories", "systematic", "storms", "scenarios", "units")
-"""In the order in which they are tried: the simulator's, scenario files in the pure core, the tests of the room."""
+LANES = ("stories", "scenarios", "units", "systematic", "storms")
+"""In the order in which they are tried, the quick ones first: the stories of the simulator without faults, the scenario
+files in the pure core, the tests of the module, plans of faults, storms."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from muster.safety.objects import (
     title,
 )
 from muster.safety.record import QUIET, Event
-from muster.safety.replay import SLACK_SECONDS, World
+from muster.safety.replay import World
 
 Found = Iterator[tuple[str, tuple[str, ...]]]
 STATUS = "status"
@@ -169,7 +169,7 @@ class Claims:
         others: Amounts = {}
         for since, held in self._foreign.get(node, {}).values():
             # A stranger who came a moment ago may not have been seen yet: kube-scheduler is the judge then.
-            if since <= event.at - SLACK_SECONDS:
+            if since <= event.at - world.slack:
                 add(others, held)
         for name, have in self._allocatable(node, world).items():
             if others.get(name) and own.get(name) and own[name] + others[name] > have:

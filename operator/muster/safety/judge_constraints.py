@@ -8,7 +8,7 @@ from typing import Any
 
 from muster.safety.objects import Object, Placement, labels, placement_of, title
 from muster.safety.record import QUIET, Event
-from muster.safety.replay import SLACK_SECONDS, World
+from muster.safety.replay import World
 
 Found = Iterator[tuple[str, tuple[str, ...]]]
 TOPOGRAPH = "fabric.topograph.run/tier-"
@@ -50,8 +50,9 @@ class Constraints:
             return
         # A label changed by others a moment ago may not have been seen at the commit: then that commit
         # was right by the labels it could know, and the operator has to notice before Starting.
-        if not self._broken(event.object, placement, world.nodes_at(event.at - SLACK_SECONDS), world):
-            return
+        for moment in world.moments(event.at):
+            if not self._broken(event.object, placement, world.nodes_at(moment), world):
+                return
         for sentence in now:
             yield f"{title(event.object)} attempt {placement.attempt}: {sentence}", (event.name, event.uid)
 

@@ -44,6 +44,8 @@ class World:
     node_past: dict[str, list[tuple[float, Object | None]]] = field(default_factory=dict)
     """By name, every state of a node with the time it came; None: gone."""
     gaps: list[tuple[str, int, int]] = field(default_factory=list)
+    slack: float = SLACK_SECONDS
+    """How far decisions may lag here."""
 
     @property
     def jobs(self) -> dict[str, Object]:
@@ -97,6 +99,13 @@ class World:
                 past[name] = then
         return past
 
+    def moments(self, at: float) -> list[float]:
+        """The moments up to this one, the latest first, by whose nodes a decision may go: `slack` before it, and every
+        change of a node since."""
+        since = at - self.slack
+        changes = {came for states in self.node_past.values() for came, _ in states if since < came < at}
+        return [*sorted(changes, reverse=True), since]
+
     def blind(self, kind: str, rv: int) -> bool:
         """Return whether changes of a kind at that revision went unseen."""
         return any(each == kind and first <= rv <= last for each, first, last in self.gaps)
@@ -112,12 +121,13 @@ class Check(Protocol):
         ...
 
 
-def judge(history: History, checks: Iterable[Check] | None = None) -> list[Violation]:
-    """Return the violations of a history, in order; a repeated sentence is reported once."""
+def judge(history: History, checks: Iterable[Check] | None = None, slack: float = SLACK_SECONDS) -> list[Violation]:
+    """Return the violations of a history, in order; a repeated sentence is reported once. `slack`: for how many seconds
+    the caches of an operator may be stale in it."""
     from muster.safety.judges import all_checks
 
     chosen = list(all_checks() if checks is None else checks)
-    world = World(gaps=history.gaps())
+    world = World(gaps=history.gaps(), slack=slack)
     found: dict[tuple[str, str], Violation] = {}
     for event in history.ordered():
         for violation in _step(event, world, chosen):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from muster.embedded.nodes.racks import Racks
+from muster.safety.replay import SLACK_SECONDS
 from muster.sim import breakdowns
 from muster.sim.breakdowns import LONG
 from muster.sim.deeds import Deeds, gang
@@ -23,6 +24,10 @@ class Run:
     shows: str
     site: Site
     story: Callable[[Deeds], None]
+    lag: float = SLACK_SECONDS
+    """For how many seconds the operators' caches may be stale, by what the faults do to their watches."""
+    expiries: int = 0
+    """How often something may be told after the end because a time that was set in the story is over."""
 
 
 SMALL = Racks(racks=2, nodes=3)

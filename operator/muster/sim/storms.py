@@ -26,6 +26,10 @@ from muster.sim.trial import Outcome
 from muster.sim.weather import Sky, Weather
 from muster.sim.world import Site
 
+LAG = 120.0
+"""Watches may be silent for 40 s, be refused again and again with pauses up to 30 s, and be slow at last."""
+EXPIRIES = 5
+"""Nodes that returned often are held back, for up to an hour."""
 _STORM = re.compile(r"storm@(\d+)((?: -\d+)*)")
 
 
@@ -77,7 +81,7 @@ def run(storm: Storm) -> Outcome:
     def story(deeds: Deeds) -> None:
         _pass(deeds, storm, sky)
 
-    told = Run("a storm", site, story)
+    told = Run("a storm", site, story, LAG, EXPIRIES)
     return trial.run(Plan("storm", storm.seed), {"storm": told}, choose)
 
 

@@ -85,11 +85,13 @@ def _judged(plan: Plan, world: World, told: Run) -> Outcome:
         seat.counts.stopped = True
     unfinished = _settle(deeds)
     still = _stillness(deeds) if not unfinished else []
+    for _ in range(told.expiries):
+        still = _stillness(deeds) if still else []
     history = world.record.history(quiet=not unfinished)
     return Outcome(
         plan,
         world.record,
-        tuple(safety.judge(history)),
+        tuple(safety.judge(history, slack=told.lag)),
         (*unfinished, *still),
         (*world.journal.defects, *world.loop.problems),
         tuple(each for seat in world.seats for each in seat.counts.injected),
