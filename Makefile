@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 BRIEF := $(addprefix e2e/test_,life.py deletion.py neighbours.py bad_input.py decisions.py failures.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test integration oracle faults e2e bench bench-placement bench-queue demo crds settings pictures controlplane clean
+.PHONY: help setup lint format test integration oracle faults mutants e2e bench bench-placement bench-queue demo crds settings pictures controlplane clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 16
@@ -49,8 +49,12 @@ e2e: $(STAMP) controlplane ## the API suite and the operator against a real cont
 demo: $(STAMP) ## a 4,608-GPU cluster in this machine's memory, gangs scheduled on it, in a minute (muster demo --help)
 	$(BIN)/muster demo
 
-faults: $(STAMP) ## everything that can go wrong, once at each point of each story, in simulated time (docs/simulation.md)
-	$(BIN)/python -m muster.sim systematic
+faults: $(STAMP) ## 5,000 plans of faults and 2,000 storms in simulated time (fifteen minutes; docs/simulation.md)
+	$(BIN)/python -m muster.sim systematic --share 6 --pairs 20
+	$(BIN)/python -m muster.sim storms --many 2000
+
+mutants: $(STAMP) ## deliberate defects, and which lane finds them
+	PYTHONPATH=. $(BIN)/python -m tests.mutants
 
 oracle: $(STAMP) ## the solver against CP-SAT on 5,000 random states, what it says would start gangs on 1,000 (twenty minutes)
 	PYTHONPATH=. $(BIN)/python -m tests.core.placement.run_oracle

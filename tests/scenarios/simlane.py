@@ -6,7 +6,7 @@ what is expected hold here too: jobs by name, pods by uid, a history of records.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,12 +22,11 @@ from muster.core.world import World as Knows
 from muster.embedded.nodes.podlife import PREFIX, Delays
 from muster.embedded.storage.store import ADDED, MODIFIED, Event, Table
 from muster.kube import parse, status
-from muster.kube.hostlist import Malformed, expand
-from muster.kube.parse_cluster import CLEAR_BLAME
-from muster.kube.parse_meta import instant
+from muster.kube.hostlist import expand
 from muster.kube.paths import split
+from muster.kube.quantity import Malformed
 from muster.kube.transport import Request, Response
-from muster.sim.deeds import STRATEGIC, TOPOLOGIES, Deeds, Object
+from muster.sim.deeds import TOPOLOGIES, Deeds, Object
 from muster.sim.faulty import channel_of, refusal
 from muster.sim.loop import NOBODY
 from muster.sim.plan import Fault
@@ -38,8 +37,12 @@ OPERATOR = {"leader_elect": False}
 UNREADY_AT_ONCE = 0
 WARM_UP = 3.0
 """Seconds until the caches are warm and the first status of the topology is written."""
+TRAINER = "trainer"
+"""The container that asks for the accelerators."""
 SETTLING = 2.0
 """Seconds in which what is expected may still come about: counts in a status are written once a second."""
+REPORTING = 0.1
+"""Seconds until a node says what has become of its machine."""
 LAST_WORDS = 45_000
 """ms, before a cluster counts as quiet: the status of the topology is written every half minute."""
 OWN_LAWS = {"S1", "S2", "S3", "S4", "S5", "S6", "S7"}
@@ -132,8 +135,9 @@ class SimApi:
         return found
 
     @property
-    def topology(self) -> TopologySpec:
-        return parse.topology_from(self._deeds.call("GET", f"{TOPOLOGIES}/default"))
+    def topology(self) -> TopologySpec | None:
+        body = self._deeds.find(f"{TOPOLOGIES}/default")
+        return parse.topology(msgspec.json.encode(body)) if body is not None else None
 
     @property
     def history(self) -> list[Entry]:
@@ -204,8 +208,9 @@ class SimLane(CoreLane):
             | ({"boundary": True} if name in words.get("boundary", ()) else {})
             for name in words.get("levels", builders.LEVELS)
         ]
-        spec = {"preset": "Custom", "levels": levels}
-        spec |= {"healthRules": words["healthRules"]} if "healthRules" in words else {}
+        spec: Object = {"preset": "Custom", "levels": levels}
+        if "healthRules" in words:
+            spec["healthRules"] = words["healthRules"]
         meta = {"name": "default"}
         body = {"apiVersion": "muster.dev/v1alpha1", "kind": "ClusterTopology", "metadata": meta, "spec": spec}
         self.deeds.call("POST", TOPOLOGIES, body)
@@ -282,7 +287,7 @@ class SimLane(CoreLane):
                 return False
             return True
 
-        self.world.until(holds, SETTLING)
+        self.world.until(holds, SETTLING if name != "avoided" else LAST_WORDS / 1000)
         super()._expect(name, facts, where)
 
     # --- words ------------------------------------------------------------------------------------------------------
@@ -308,6 +313,8 @@ class SimLane(CoreLane):
             self.deeds.delete_node(words["node"])
         elif "pod" in words:
             self.deeds.delete_pod(self._pod(words["pod"]).name)
+        elif "force" in words:
+            self.deeds.delete_pod(self._pod(words["force"]).name, 0)
         elif "foreign" in words:
             self.deeds.delete_pod(words["foreign"], 0)
         else:
@@ -326,20 +333,20 @@ class SimLane(CoreLane):
                     self.deeds.cordon(name, value)
                 case "unready":
                     self.deeds.power(name, not value)
+                    self.world.run(REPORTING)
                 case "outOfService":
                     self.deeds.taint(name, "node.kubernetes.io/out-of-service", "NoExecute" if value else None)
                 case "labels":
-                    labels = {key if "/" in key else builders.label(key): text for key, text in value.items()}
-                    self.deeds.relabel(name, labels)
+                    full = {key if "/" in key else builders.label(key): text for key, text in value.items()}
+                    self.deeds.relabel(name, full)
                 case "conditions":
-                    now = instant(self.world.wall())
-                    shown = [{"type": kind, "status": each, "lastTransitionTime": now} for kind, each in value.items()]
-                    self.deeds.patch_node(name, {"status": {"conditions": shown}}, "/status", STRATEGIC)
+                    for condition, status_ in value.items():
+                        self.deeds.condition(name, condition, status_)
                 case "cleared":
-                    self.deeds.patch_node(
-                        name, {"metadata": {"annotations": {CLEAR_BLAME: instant(self.world.wall())}}}
-                    )
+                    self.deeds.clear_blame(name)
                 case "taints":
+                    for known in self.deeds.call("GET", f"/api/v1/nodes/{name}")["spec"].get("taints") or ():
+                        self.deeds.taint(name, known["key"], None)
                     for taint, effect in value.items():
                         self.deeds.taint(name, taint, effect)
                 case _:
@@ -349,7 +356,12 @@ class SimLane(CoreLane):
         self.deeds.foreign(words["name"], words["node"], words.get("gpus", 0), words.get("cpu", 0))
 
     def do_fail(self, words: Mapping[str, Any]) -> None:
-        self.deeds.end(self._pod(words["pod"]).name, words.get("exitCode", 1))
+        name = self._pod(words["pod"]).name
+        for condition in words.get("conditions", ()):
+            self.deeds.pod_condition(name, condition)
+        self.deeds.end(
+            name, words.get("exitCode", 1), words.get("message", ""), container=words.get("container", TRAINER)
+        )
 
     def do_finish(self, words: Mapping[str, Any]) -> None:
         if "pod" in words:
@@ -421,7 +433,7 @@ def _machine(node: Any) -> Object:
     }
 
 
-ROLE = {"replicas", "gpus", "segments", "required", "preferred", "selector", "tolerates", "lasts"}
+ROLE = {"replicas", "gpus", "segments", "required", "preferred", "selector", "tolerates", "lasts", "onFailure"}
 SHORT = {"jobRequired", "gitops", "lasts", "gates", "roles"}
 
 
@@ -429,7 +441,8 @@ def manifest(name: str, spec: Mapping[str, Any]) -> Object:
     """A TrainingJob from its words in a scenario."""
     lasts = spec.get("lasts")
     lone = {key: value for key, value in spec.items() if key in ROLE}
-    roles = [_role({"name": "worker", **each}, lasts) for each in spec.get("roles", [lone])]
+    beside = sorted(_named(spec.get("failurePolicy", {})) - {TRAINER})
+    roles = [_role({"name": "worker", **each}, lasts, beside) for each in spec.get("roles", [lone])]
     made: Object = {key: value for key, value in spec.items() if key not in ROLE | SHORT}
     made["roles"] = roles
     if "jobRequired" in spec:
@@ -440,10 +453,19 @@ def manifest(name: str, spec: Mapping[str, Any]) -> Object:
     return {"apiVersion": "muster.dev/v1alpha1", "kind": "TrainingJob", "metadata": meta, "spec": made}
 
 
-def _role(words: Mapping[str, Any], lasts: str | None) -> Object:
+def _named(policy: Mapping[str, Any]) -> set[str]:
+    """The containers that the rules of a failurePolicy name: the pods must have them."""
+    heads = [rule.get(kind, {}) for rule in policy.get("rules", ()) for kind in ("onExitCodes", "onTerminationMessage")]
+    return {head["containerName"] for head in heads if "containerName" in head}
+
+
+def _role(words: Mapping[str, Any], lasts: str | None, beside: Iterable[str] = ()) -> Object:
     amounts = {GPU: str(words.get("gpus", 1))}
     pod: Object = {
-        "containers": [{"name": "main", "image": "x", "resources": {"requests": amounts, "limits": amounts}}]
+        "containers": [
+            {"name": TRAINER, "image": "x", "resources": {"requests": amounts, "limits": amounts}},
+            *({"name": name, "image": "x"} for name in beside),
+        ]
     }
     if words.get("selector"):
         pod["nodeSelector"] = words["selector"]
@@ -461,4 +483,6 @@ def _role(words: Mapping[str, Any], lasts: str | None) -> Object:
     if preferred:
         topology["preferred"] = preferred if isinstance(preferred, dict) else {"level": preferred}
     role: Object = {"name": words["name"], "replicas": words["replicas"], "template": template}
+    if "onFailure" in words:
+        role["onFailure"] = words["onFailure"]
     return role | ({"topology": topology} if topology else {})

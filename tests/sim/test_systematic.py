@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import pytest
 
-from muster.sim import systematic, trial, words
+from muster.sim import many, systematic, trial, words
 from muster.sim.__main__ import main
 from muster.sim.plan import Plan
 from muster.sim.runs import RUNS
 from muster.worker import commit
 from muster.worker.commit import Outcome
 
-SHARE = {"start": 23, "contest": 61, "leaders": 61}
+SHARE = {"start": 41, "leaders": 97}
 """Every so manieth plan of a run."""
 
 
@@ -22,7 +22,7 @@ SHARE = {"start": 23, "contest": 61, "leaders": 61}
 def test_one_fault(run: str) -> None:
     plans = systematic.singles(run)
     assert len(plans) > 500
-    report = systematic.all_of(plans[:: SHARE.get(run, 97)])
+    report = many.all_of(plans[:: SHARE.get(run, 151)])
     print(f"\n{run}: {report}")
     assert not report.failed, str(report)
     assert report.idle == 0, str(report)
@@ -31,7 +31,7 @@ def test_one_fault(run: str) -> None:
 def test_two_faults() -> None:
     plans = systematic.pairs("leaders", 20)
     assert len(set(map(str, plans))) == 20
-    report = systematic.all_of(plans)
+    report = many.all_of(plans)
     print(f"\nleaders: {report}")
     assert not report.failed, str(report)
 
@@ -49,7 +49,7 @@ def test_a_compare_and_set_that_takes_a_conflict_for_success_is_found(monkeypatc
 
     monkeypatch.setattr(commit._Attempt, "_look", look)
     plans = [plan for plan in systematic.singles("start") if "code:409" in str(plan) and "write" in str(plan)]
-    report = systematic.all_of(plans)
+    report = many.all_of(plans)
     assert report.failed, str(report)
 
 

@@ -11,7 +11,7 @@ from tests.support import builders as b
 from tests.support.faketransport import now, virtual
 from tests.worker import fake
 
-from muster.core.model import Change, CreatePod, Duty, Job, Lost, Phase, Transition, Upsert
+from muster.core.model import Change, CreatePod, Duty, Gone, Job, Kind, Lost, Phase, Transition, Upsert
 from muster.core.world import World
 from muster.kube.errors import Answer
 from muster.worker.carry import Carrier
@@ -28,7 +28,7 @@ class Pool:
         self.bench = fake.Bench(jobs={j.name: j for j in jobs})
         self.api = self.bench.api
         self.world = World()
-        for change in b.changes(*jobs):
+        for change in b.changes(b.node("n0"), b.node("n1"), b.topology(), *jobs):
             self.world.apply(change)
         self.outcomes: list[tuple[str, Outcome]] = []
         self.defects: list[str] = []
@@ -218,3 +218,14 @@ async def test_of_a_job_that_is_gone_nothing_is_kept() -> None:
     assert not t.workers._workers
     t.workers.kick("uid-never-seen")
     assert not t.workers._workers
+
+
+@virtual
+async def test_a_placement_whose_node_is_gone_meanwhile_is_not_written() -> None:
+    t = Pool(A)
+    t.world.apply(Gone(Kind.NODE, "node-n1", b.START))
+    t.move(A, Phase.PLACED)
+    await asyncio.sleep(1)
+    assert t.outcomes == [("a", Outcome.LOST)]
+    assert not t.api.count("write_status")
+    assert t.world.assumed(A.id) is None

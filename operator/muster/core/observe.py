@@ -19,6 +19,7 @@ from muster.core.model import (
     RoleCount,
     Stage,
     SuccessWhen,
+    Transition,
 )
 from muster.core.stopped import NEVER, ghost_until, patience, stops_at
 from muster.core.world import SeenPod, World
@@ -233,6 +234,19 @@ def _void(world: World, job: Job, placement: Placement) -> str | None:
     if taken:
         return f"others took the room on {taken[0]}" + (f" and {len(taken) - 1} more nodes" if len(taken) > 1 else "")
     return None
+
+
+def outdated(world: World, transition: Transition) -> bool:
+    """Whether the world has moved on from under a placement that is decided and not written: its commit may have waited
+    behind a request without an answer. Nothing of it was sent, so it is dropped and decided anew."""
+    job, placement = world.acknowledged(transition.job), transition.status.placement
+    if not isinstance(job, Job) or placement is None or placement == job.status.placement:
+        return False
+    if transition.status.phase is Phase.PLACED:
+        return world.solver.fits(world.inventory, world.shape(job), placement.nodes) is not None
+    if any(name not in world.nodes for names in placement.nodes for name in names):
+        return True
+    return world.broken_by_labels(job, placement) is not None
 
 
 def _relabelled(world: World, job: Job, placement: Placement) -> str:

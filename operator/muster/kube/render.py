@@ -135,7 +135,8 @@ def _pod(
         body.pop(field, None)
     merge_defaults(body, topology)
     fill_containers(body, seat, job.manifest["spec"].get("launcher") or "none", topology, job.policy.start_timeout)
-    tolerate_absence(body, job.policy.unreachable_after)
+    policy = job.policy
+    tolerate_absence(body, policy.unreachable_after if policy.replaces_unreachable else None)
     body |= {
         "schedulingGates": [{"name": GATE}],
         "schedulerName": scheduler,

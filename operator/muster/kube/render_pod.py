@@ -43,14 +43,16 @@ def pin(spec: Spec, node: str) -> None:
     }
 
 
-def tolerate_absence(spec: Spec, unreachable_after: int) -> None:
-    """Tolerate a node that is not ready for longer than muster waits (ms), so that muster and not the node controller
-    decides; a template that tolerates it in its own way wins, as with the API server."""
+def tolerate_absence(spec: Spec, unreachable_after: int | None) -> None:
+    """Tolerate a node that is not ready for longer than muster waits (ms; None: for ever), so that muster and not the
+    node controller decides; a template that tolerates it in its own way wins, as with the API server."""
     tolerations = spec["tolerations"] = list(spec.get("tolerations") or ())
-    seconds = max(LEAST_TOLERATED, 2 * unreachable_after // 1000)
+    patient: dict[str, Any] = {}
+    if unreachable_after is not None:
+        patient["tolerationSeconds"] = max(LEAST_TOLERATED, 2 * unreachable_after // 1000)
     for key in ABSENT:
         if not any(t.get("key") in (key, None, "") and t.get("effect") in ("NoExecute", None, "") for t in tolerations):
-            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds})
+            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute"} | patient)
 
 
 def merge_defaults(spec: Spec, topology: TopologySpec) -> None:

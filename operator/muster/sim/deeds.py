@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from muster.embedded.nodes.podlife import PREFIX, Delays
+from muster.embedded.nodes.podlife import PREFIX, Delays, stamp
 from muster.embedded.nodes.racks import OFF, ready_condition
 from muster.embedded.wire import Request
 from muster.sim.loop import NOBODY
@@ -21,6 +21,7 @@ STRATEGIC = "application/strategic-merge-patch+json"
 JOBS = "/apis/muster.dev/v1alpha1/{}trainingjobs"
 TOPOLOGIES = "/apis/muster.dev/v1alpha1/clustertopologies"
 GPU = "nvidia.com/gpu"
+CLEAR_BLAME = "muster.dev/clear-blame"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -105,10 +106,21 @@ class Deeds:
         """Delete a pod."""
         self.call("DELETE", f"{self._pods}/{name}", {} if grace is None else {"gracePeriodSeconds": grace})
 
-    def end(self, pod: str, code: int = 0) -> None:
-        """The containers of a pod end by themselves, with this code."""
-        wishes = {f"{PREFIX}run-seconds": "0", f"{PREFIX}exit-code": str(code)}
+    def end(self, pod: str, code: int = 0, message: str = "", container: str = "") -> None:
+        """The containers of a pod end by themselves, with this code; or one of them, and the others with 0."""
+        wishes = {f"{PREFIX}run-seconds": "0"}
+        if container:
+            wishes[f"{PREFIX}exit-codes"] = _encode({container: code}).decode()
+        else:
+            wishes[f"{PREFIX}exit-code"] = str(code)
+        if message:
+            wishes[f"{PREFIX}message"] = message
         self.call("PATCH", f"{self._pods}/{pod}", {"metadata": {"annotations": wishes}}, MERGE)
+
+    def pod_condition(self, pod: str, condition: str) -> None:
+        """Somebody sets a condition of a pod to True, such as DisruptionTarget."""
+        body = {"status": {"conditions": [{"type": condition, "status": "True", "lastTransitionTime": self._moment()}]}}
+        self.call("PATCH", f"{self._pods}/{pod}/status", body, STRATEGIC)
 
     def foreign(self, name: str, node: str, gpus: int = 4, cpu: int = 0) -> None:
         """Somebody else's pod, bound to a node at once."""
@@ -138,6 +150,19 @@ class Deeds:
         moment = datetime.fromtimestamp(self.world.wall() / 1000, UTC)
         condition = ready_condition(status, moment)
         self.patch_node(name, {"status": {"conditions": [condition]}}, "/status", STRATEGIC)
+
+    def condition(self, name: str, condition: str, status: str) -> None:
+        """Set a condition of a node, as a health agent does."""
+        body = {"type": condition, "status": status, "lastTransitionTime": self._moment()}
+        self.patch_node(name, {"status": {"conditions": [body]}}, "/status", STRATEGIC)
+
+    def clear_blame(self, name: str) -> None:
+        """Say that a node is mended: what it was blamed for until now counts no more."""
+        self.patch_node(name, {"metadata": {"annotations": {CLEAR_BLAME: self._moment()}}})
+
+    def _moment(self) -> str:
+        """Now, as an object in the API says it."""
+        return stamp(self.world.wall())
 
     def cordon(self, name: str, on: bool = True) -> None:
         """Allow no new pods on a node, or allow them again."""

@@ -41,6 +41,10 @@ class Journal(logging.Handler):
             text += f": {record.exc_info[1]!r}"
         self._add(record.levelno, text)
 
+    def note(self, text: str) -> None:
+        """Somebody says what happens."""
+        self._add(logging.INFO, text)
+
     def _add(self, level: int, text: str) -> None:
         self.lines.append(Line(self._now(), PROCESS.get(), level, text))
 

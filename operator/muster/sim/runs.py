@@ -10,11 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from muster.embedded.nodes.racks import Racks
+from muster.sim import breakdowns
+from muster.sim.breakdowns import LONG
 from muster.sim.deeds import Deeds, gang
 from muster.sim.world import Site
-
-LONG = 120.0
-"""Seconds that a story waits at most for one thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,8 @@ class Run:
 
 
 SMALL = Racks(racks=2, nodes=3)
+ROOMY = Racks(racks=2, nodes=4)
+"""A gang of three has a spare in its rack."""
 
 
 def _start(deeds: Deeds) -> None:
@@ -70,7 +71,7 @@ def _requeue(deeds: Deeds) -> None:
     world = deeds.world
     world.start()
     world.run(2.0)
-    deeds.apply(gang("llm", 5))
+    deeds.apply(gang("llm", 6))
     world.until(lambda: deeds.phase("llm") == "Running", LONG)
     node = deeds.pod_of("llm", 1)["spec"]["nodeName"] if deeds.phase("llm") == "Running" else "r00-n01"
     gone = deeds.delete_node(node)
@@ -115,6 +116,24 @@ RUNS: dict[str, Run] = {
         "a gang that waited is placed when one of higher priority comes; two operators",
         Site(SMALL, operators=2),
         _overtaken,
+    ),
+    "repair": Run("the node of a gang is deleted and replaced in its rack", Site(ROOMY), breakdowns.repair),
+    "second": Run("more nodes go while a gang is repaired", Site(ROOMY), breakdowns.second),
+    "silent": Run(
+        "a machine falls silent, is replaced and comes back; two operators",
+        Site(ROOMY, operators=2, grace_ms=2_000),
+        breakdowns.silent,
+    ),
+    "elastic": Run("only the pods that failed are made anew", Site(ROOMY), breakdowns.elastic),
+    "restart": Run("a gang restarts where it was, and fails the second time", Site(SMALL), breakdowns.restart),
+    "reserved": Run("a gang waits on its healthy nodes for a replacement", Site(ROOMY), breakdowns.reserved),
+    "drain": Run("a health rule drains a node under a gang", Site(ROOMY), breakdowns.drain),
+    "blame": Run("a node is blamed by a rule", Site(ROOMY), breakdowns.blame),
+    "evicted": Run("a repaired gang is suspended and resumed", Site(ROOMY), breakdowns.evicted),
+    "mended": Run(
+        "the node of a gang is deleted; a second operator follows the first",
+        Site(ROOMY, operators=2),
+        breakdowns.repair,
     ),
     "rivals": Run("two gangs of four want six nodes, and two operators the lead", Site(SMALL, operators=2), _two),
 }

@@ -9,11 +9,8 @@ before and after it, 410 in its place, a crash. At each opening of a watch: refu
 
 from __future__ import annotations
 
-import multiprocessing
 import random
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from muster.sim import trial
 from muster.sim.faulty import Counts
@@ -71,35 +68,6 @@ OPENED: Menu = (("refuse", 0), ("code", 410), ("code", 500), ("slow", 2))
 MENU = {"write": WRITE, "dry": READ, "read": READ, "lease": LEASE, "event": EVENT}
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is kept of an outcome, for many: the plan, what is wrong, and whether its faults came to pass."""
-
-    plan: str
-    wrong: tuple[str, ...]
-    came_to_pass: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What came of many plans."""
-
-    tried: int
-    idle: int
-    """Plans whose faults never came to pass."""
-    failed: tuple[Verdict, ...]
-    seconds: float
-
-    def __str__(self) -> str:
-        rate = self.tried / self.seconds if self.seconds else 0.0
-        head = f"{self.tried} plans in {self.seconds:.1f} s ({rate:.1f} a second), {self.idle} without effect, "
-        lines = [head + f"{len(self.failed)} failed"]
-        for each in self.failed:
-            lines.append(f"  {each.plan}")
-            lines += [f"      {sentence}" for sentence in each.wrong]
-        return "\n".join(lines)
-
-
 def reference(run: str, seed: int = 0) -> tuple[Counts, ...]:
     """How far each channel of each seat comes when nothing goes wrong. Raises RuntimeError if something is wrong even
     then: the plans would tell nothing."""
@@ -140,36 +108,3 @@ def menu(seat: int, channel: str, number: int) -> Iterator[Fault]:
     """What can go wrong at one point."""
     for what, value in MENU.get(channel, OPENED if channel.endswith("+") else WATCHED):
         yield Fault(seat, channel, number, what, value)
-
-
-def judge(text: str) -> Verdict:
-    """Carry out one plan; what is to be kept of it."""
-    plan = Plan.parse(text)
-    try:
-        outcome = trial.run(plan)
-    except Exception as error:  # of the simulation itself: the plan that shows it must not be lost
-        return Verdict(text, (f"the simulation ended with {error!r}",), True)
-    return Verdict(text, tuple(outcome.faults()), len(outcome.injected) >= len(plan.faults))
-
-
-def all_of(plans: Iterable[Plan], workers: int = 1, heard: Callable[[Verdict], None] = lambda _: None) -> Report:
-    """Carry out plans, on so many processors; `heard` is told of each. Their order changes nothing."""
-    texts = [str(plan) for plan in plans]
-    begun = time.perf_counter()
-    failed: list[Verdict] = []
-    idle = 0
-    for verdict in _judged(texts, workers):
-        heard(verdict)
-        idle += not verdict.came_to_pass
-        if verdict.wrong:
-            failed.append(verdict)
-    return Report(len(texts), idle, tuple(failed), time.perf_counter() - begun)
-
-
-def _judged(texts: list[str], workers: int) -> Iterator[Verdict]:
-    if workers <= 1:
-        yield from map(judge, texts)
-        return
-    # Forked: what has been imported and compiled is there already.
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
-        yield from pool.imap(judge, texts, chunksize=8)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from muster import safety
 from muster.sim import liveness
-from muster.sim.deeds import Deeds
+from muster.sim.deeds import TOPOLOGIES, Deeds
 from muster.sim.faulty import ByPlan, Chooser, Counts
 from muster.sim.history import Record
 from muster.sim.journal import Line
@@ -19,6 +19,8 @@ from muster.sim.world import World
 SETTLE_SECONDS = 900.0
 """In which every job must have started, or have a true reason: longer than any back-off."""
 QUIET_SECONDS = 10.0
+LATE_SECONDS = 65.0
+"""As QUIET_SECONDS, where a job waits or there is a ClusterTopology: numbers in their status may be a minute old."""
 STILL_SECONDS = 50.0
 """For so long nothing may be written, after QUIET_SECONDS in which the last word may still come."""
 OURS = ("TrainingJob", "Pod", "Service", "ClusterTopology")
@@ -82,7 +84,7 @@ def _judged(plan: Plan, world: World, told: Run) -> Outcome:
     for seat in world.seats:
         seat.counts.stopped = True
     unfinished = _settle(deeds)
-    still = _stillness(world) if not unfinished else []
+    still = _stillness(deeds) if not unfinished else []
     history = world.record.history(quiet=not unfinished)
     return Outcome(
         plan,
@@ -113,9 +115,12 @@ def _settle(deeds: Deeds) -> list[str]:
     return left() or ["no operator leads"]
 
 
-def _stillness(world: World) -> list[str]:
+def _stillness(deeds: Deeds) -> list[str]:
     """L3: when nothing changes nothing is written."""
-    world.run(QUIET_SECONDS)
+    world = deeds.world
+    waits = any(job["status"]["phase"] == "Pending" for job in deeds.jobs())
+    told = waits or bool(deeds.items(TOPOLOGIES))
+    world.run(LATE_SECONDS if told else QUIET_SECONDS)
     written = len(world.record.written)
     world.run(STILL_SECONDS)
     return [

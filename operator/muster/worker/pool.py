@@ -15,6 +15,7 @@ from typing import Protocol
 
 from muster.core.duties import duties
 from muster.core.model import CreatePod, Duty, Job, Lost, Phase, Rejected, Transition
+from muster.core.observe import outdated
 from muster.core.world import World
 from muster.kube.backoff import Backoff
 from muster.kube.client import LeaseStale
@@ -268,7 +269,8 @@ class _Worker:
                 if self.losses > 1:
                     await pool.tools.gate.pause(min(30.0, 0.25 * 2.0 ** min(self.losses, 10)))
                 job = pool.world.acknowledged(self.uid)
-                if job is not None and job.rv == transition.base_rv:  # else the test could only fail
+                fresh = job is not None and job.rv == transition.base_rv  # else the test could only fail
+                if job is not None and fresh and not outdated(pool.world, transition):
                     outcome = await pool.committer.commit(job, transition)
                     settled = True
         finally:
