@@ -16,11 +16,12 @@ from e2e.watcher import Watcher
 
 SIZE = 6
 STATUS = r"/trainingjobs/gang/status"
+PODS = r"/pods(/|\?)"
 POD = r"/pods/[^/?]+(\?|$)"
 MOMENTS = {
     "repair sent": Moment("PATCH", STATUS, hold_before(), says("Repairing"), phase="Running"),
-    "half deleted": Moment("DELETE", POD, hold_before(), skip=SIZE // 2, phase="Repairing"),
-    "half made": Moment("POST", r"/pods\?", hold_before(), real, skip=SIZE // 2, phase="Repairing"),
+    "half deleted": Moment("DELETE", POD, hold_before(), skip=SIZE // 2, phase="Repairing", beside=PODS),
+    "half made": Moment("POST", r"/pods\?", hold_before(), real, skip=SIZE // 2, phase="Repairing", beside=PODS),
     "view read": Moment("GET", r"/api/v1/pods\?.*labelSelector=.*managed-by", hold_after(), phase="Repairing"),
     "start sent": Moment("PATCH", STATUS, hold_before(), says("Starting"), phase="Repairing"),
     "half ungated": Moment("PATCH", POD, hold_before(), ungates, skip=SIZE // 2, phase="Starting"),
