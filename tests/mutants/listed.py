@@ -111,9 +111,10 @@ MUTANTS = (
         "a term decides between overlapping claims",
         "core/observe.py",
         "    taken = world.inventory.overlaps(job.id)\n",
-        "    taken = [n for n in world.inventory.overlaps(job.id) if any(isinstance(j, Job) and j.id != job.id and "
-        "j.status.live and j.status.placement is not None and int(j.status.placement.term) > int(placement.term) "
-        "for j in world.jobs())]\n",
+        "    taken = world.inventory.overlaps(job.id)\n"
+        "    if any(isinstance(j, Job) and j.id != job.id and j.status.live and j.status.placement is not None and "
+        "int(j.status.placement.term or 0) < int(placement.term or 0) for j in world.jobs()):\n"
+        "        taken = ()\n",
     ),
     Mutant(
         "overlapping claims are not seen",

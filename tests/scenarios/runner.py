@@ -545,12 +545,14 @@ class CoreLane:
         self.cluster.restart()
 
     def do_claims(self, words: Mapping[str, Any]) -> None:
-        """A former leader, frozen until now, places a job where it saw room."""
-        for name, ranks in words.items():
+        """Another leader, that knows of nothing, places jobs where it sees room: one of an earlier term, frozen until
+        now, unless `term` says which."""
+        term = words.get("term", "0")
+        for name, ranks in ((name, ranks) for name, ranks in words.items() if name != "term"):
             job = self.api.jobs[self.jobs[name].id]
             assert job.status.phase not in FINISHED
             found = Found((_expanded(ranks),), Objective(0, 1, 1, (), 0), True, (), (), 0)
             world = self.cluster.operator.world
-            status = placed(replace(job), found, "0", world.roles_hash(job), self.api.now)
+            status = placed(replace(job), found, term, world.roles_hash(job), self.api.now)
             assert status.phase is Phase.PLACED
             self.api.put(Kind.JOB, replace(job, status=status), "operator-0", "status", known=dict(self.api.nodes))

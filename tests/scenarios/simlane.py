@@ -410,12 +410,13 @@ class SimLane(CoreLane):
         self.world.run(0.1)  # its world shows what was written last
         app = self.world.seats[0].app
         assert app is not None
-        for name, ranks in words.items():
+        term = words.get("term", "0")
+        for name, ranks in ((name, ranks) for name, ranks in words.items() if name != "term"):
             (job,) = [each for each in app.world.jobs() if isinstance(each, Job) and each.name == name]
             names = expand(ranks)
             assert not isinstance(names, Malformed)
             found = Found((names,), Objective(0, 1, 1, (), 0), True, (), (), 0)
-            claimed = placed(job, found, "0", app.world.roles_hash(job), self.world.wall())
+            claimed = placed(job, found, term, app.world.roles_hash(job), self.world.wall())
             body = msgspec.json.decode(status.status_patch(job, claimed, self.world.wall(), ()))
             path = f"/apis/muster.dev/v1alpha1/namespaces/default/trainingjobs/{name}/status"
             self.deeds.call("PATCH", path, body, "application/merge-patch+json")
