@@ -129,7 +129,7 @@ def judged(nodes: list[Wire], spec: Wire) -> list[tuple[bool, bool, bool, bool]]
     here = inventory(records, topology())
     tree = Tree(here)
     found = view.Eligible(tree, wanted)
-    borne = [not why for why in found.repelled(here.taints(), here.healthy)]
+    borne = [not why for why in found.repelled(here.taints(), here.rulebook if here.healthy else None)]
     numbers = here.look(tree.rows, [])[0][2]
     at_once = {name: found.code[i] == 0 and borne[numbers[i]] for i, name in enumerate(tree.names)}
     return [

@@ -43,10 +43,12 @@ def test_all_nodes_at_once_are_judged_as_one_by_one() -> None:
         )
         for state in (here, here.emptied()):
             found = Eligible(tree, wanted)
-            taints = found.repelled(state.taints(), state.healthy)
+            taints = found.repelled(state.taints(), state.rulebook if state.healthy else None)
             numbers = state.look(tree.rows, [])[0][2].tolist()
             told = [
                 {_SELECTOR: "selector", _AFFINITY: "affinity", 0: taints[number]}[code]
                 for code, number in zip(found.code.tolist(), numbers, strict=True)
             ]
-            assert told == [unfit(state.node(name), wanted, state.healthy) for name in tree.names]
+            assert told == [
+                unfit(state.node(name), wanted, state.rulebook if state.healthy else None) for name in tree.names
+            ]
