@@ -264,3 +264,14 @@ def test_orphans_are_what_names_a_job_that_is_not_here() -> None:
         (Kind.POD, mine.id, gone.id, START + 7),
         (Kind.CHILD, service.id, gone.id, 0),
     ]
+
+
+def test_nothing_is_an_orphan_before_every_kind_is_synced() -> None:
+    of = job()
+    left = pod(of, 0, Stage.RUNNING, "a")
+    world = World()
+    world.apply(Upsert(left, START))
+    for kind in Kind:
+        assert orphans(world, START) == (), "its job may only not have been listed yet"
+        world.apply(Synced(kind))
+    assert [each.id for each in orphans(world, START)] == [left.id]
