@@ -332,7 +332,7 @@ MUTANTS = (
     ),
     # --- carrying out ---
     Mutant(
-        "any pod of the name is taken for ours",
+        "a pod that is being deleted is taken for the one to make",
         "worker/steps.py",
         "        if pod.terminating:\n            self._upsert(pod)\n            raise _leftover",
         "        if False:\n            self._upsert(pod)\n            raise _leftover",
