@@ -302,3 +302,11 @@ def test_a_dump_that_anybody_has_edited_is_answered_or_refused(
 def test_a_dump_cut_off_anywhere_is_refused(bench: Bench, at: int) -> None:
     text = json.dumps(FULL)
     assert bench.fails(bench.file("cut.json", text[:at])) if at < len(text) else True
+
+
+def test_a_quota_whose_numbers_cannot_be_read_bounds_nothing_and_is_told(bench: Bench) -> None:
+    status = {"hard": {"pods": "", "services": "5"}, "used": {"services": "two"}}
+    bench.objects.append(named("ResourceQuota", "team", "research", spec={"hard": {"pods": "9"}}, status=status))
+    code, said = bench.ask(job())
+    assert code == 0
+    assert any("ResourceQuota" in warning for warning in said["warnings"]), said["warnings"]

@@ -23,6 +23,7 @@ from muster.kube.client import MERGE_PATCH, Client
 from muster.kube.errors import Answer, ApiError
 from muster.kube.parse_cluster import pod_resource
 from muster.kube.parse_dump import Head
+from muster.kube.quantity import Malformed, amount_of
 from muster.kube.transport import Request, Response
 from muster.worker.api import Api
 from muster.worker.steps import REFUSALS, Scene
@@ -130,11 +131,9 @@ class DryRun:
             made = self._make(kind, namespace, name, {k: obj[k] for k in _KEPT[kind] if obj.get(k) is not None})
             if made and kind == "ResourceQuota":
                 status, spec = obj.get("status") or {}, obj.get("spec") or {}
-                hard = status.get("hard") or spec.get("hard") or {}
-                self._counted[namespace, name] = (
-                    hard,
-                    {k: v for k, v in (status.get("used") or {}).items() if k in hard},
-                )
+                hard = _readable(status.get("hard") or spec.get("hard"))
+                used = {k: v for k, v in _readable(status.get("used")).items() if k in hard}
+                self._counted[namespace, name] = (hard, used)
                 self._count(namespace, name)
         except wire.StatusError as error:
             self._warn(f"{kind} {name} is not applied to pods: {error.message}")
@@ -173,6 +172,17 @@ class DryRun:
 
 def _class(known: PriorityClass) -> dict[str, Any]:
     return {"value": known.value, "preemptionPolicy": "PreemptLowerPriority" if known.preempts else "Never"}
+
+
+def _readable(amounts: Any) -> dict[str, Any]:
+    """The quantities among what a dump gives as such; the others were warned of when it was read."""
+    if not isinstance(amounts, dict):
+        return {}
+    return {
+        name: value
+        for name, value in amounts.items()
+        if isinstance(value, str | int | float) and not isinstance(amount_of(name, value), Malformed)
+    }
 
 
 class _InProcess:
