@@ -163,7 +163,7 @@ MUTANTS = (
     Mutant(
         "drain rules are not heard",
         "core/breaks.py",
-        "            if already or begun is None or self.found.at(begun + rule.after, self.now):",
+        "            if already or begun is None or self.at(begun + rule.after, self.now):",
         "            if False:",
     ),
     Mutant(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -22,7 +22,7 @@ from muster.core.model import (
     Stage,
 )
 from muster.core.rules import first_match
-from muster.core.stopped import NEVER, patience, silent
+from muster.core.stopped import patience, silent
 from muster.core.world import SeenPod, World
 
 Ranks = Sequence[Sequence[SeenPod | None]]
@@ -76,16 +76,6 @@ class Broken:
     """Pods that failed and whose role's failures are ignored."""
     trouble: tuple[str, str] | None = None
     """(reason, message) for which the start is to be given up."""
-    wake: int | None = None
-    """The soonest time (ms) at which more may be found without any change."""
-
-    def at(self, when: int, now: int) -> bool:
-        """Whether this moment has come; if not, it is one to wake for."""
-        if when <= now:
-            return True
-        if when < NEVER:
-            self.wake = when if self.wake is None else min(self.wake, when)
-        return False
 
 
 class Claim:
@@ -111,13 +101,16 @@ class Claim:
         return unfit(node, self.shape.roles[role].filter) or cause or None
 
 
-def find(world: World, job: Job, placement: Placement, ranks: Ranks, now: int) -> Broken:
-    """Look at every rank of a gang that is Starting, Running or Repairing."""
+def find(
+    world: World, job: Job, placement: Placement, ranks: Ranks, now: int, at: Callable[[int, int], bool]
+) -> Broken:
+    """Look at every rank of a gang that is Starting, Running or Repairing. `at` says whether a moment has come by now,
+    and notes one that has not (`observe.Seen.at`)."""
     found = Broken([], [])
     claim = Claim(world, job)
     for role, pods in enumerate(ranks):
         for rank, seen in enumerate(pods):
-            one = _Rank(world, job, placement, role, rank, claim, found, now)
+            one = _Rank(world, job, placement, role, rank, claim, found, now, at)
             one.judge(seen)
     return found
 
@@ -139,6 +132,7 @@ class _Rank:
     claim: Claim
     found: Broken
     now: int
+    at: Callable[[int, int], bool]
 
     @property
     def where(self) -> str:
@@ -222,7 +216,7 @@ class _Rank:
             self._broke(Fault.DISRUPTED, why, silent=silent(node))
         elif pod.trouble is not None and pod.stage is not Stage.RUNNING and self.job.status.phase is Phase.STARTING:
             reason, message = pod.trouble
-            if self.found.at(seen.since + self.job.policy.image_pull_after, self.now):
+            if self.at(seen.since + self.job.policy.image_pull_after, self.now):
                 kind = "ImagePull" if "Image" in reason else "StartFailed"
                 self.found.trouble = (kind, f"{self.who} on {self.where}: {reason}: {message}")
 
@@ -247,7 +241,7 @@ class _Rank:
         if node.unready_since is not None:
             if self.job.status.phase is Phase.STARTING:
                 return "the node is not ready", True, True
-            if self.found.at(node.unready_since + patience(self.job), self.now):
+            if self.at(node.unready_since + patience(self.job), self.now):
                 return f"the node has not been ready for {self.job.policy.unreachable_after // 1000} s", True, True
         return None
 
@@ -266,7 +260,7 @@ class _Rank:
             return None
         for rule, since in self.world.inventory.rulebook.drains(node):
             begun = since if since is not None else self.world.pasts.noticed(node.name, rule.cause)
-            if already or begun is None or self.found.at(begun + rule.after, self.now):
+            if already or begun is None or self.at(begun + rule.after, self.now):
                 return f"the node is unfit: {rule.cause}", True, False
         return None
 

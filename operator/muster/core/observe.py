@@ -194,9 +194,7 @@ def _judge(
     if phase is Phase.REPAIRING and placement.roles_hash != world.roles_hash(job):
         seen.void = "the pod defaults changed before the gang was repaired"
     seen.relabelled = _relabelled(world, job, placement)
-    found = breaks.find(world, job, placement, ranks, now)
-    if found.wake is not None:
-        seen.at(found.wake, now)
+    found = breaks.find(world, job, placement, ranks, now, seen.at)
     seen.breaks = found.breaks
     seen.failed_pods = [*breaks.pods_of(found.breaks), *found.ignored]
     seen.start_failure = seen.start_failure or found.trouble

@@ -242,6 +242,10 @@ class World:
         """What the dry run of this template (see `template_key`) answered here, if it was asked."""
         return self._admissions.get((namespace, template))
 
+    def unasked(self, job: Job) -> bool:
+        """What the pods of some role really request is not known yet: its dry run has not answered."""
+        return any(self.admission(job.namespace, self.template_key(job, i)) is None for i in range(len(job.roles)))
+
     def refusal(self, uid: str, attempt: int) -> Refused | None:
         """What the API server refused to this attempt, if anything."""
         refused = self._refusals.get(uid)

@@ -69,18 +69,6 @@ class Api:
                 return None
             raise
 
-    async def create_all(self, path: str, objects: list[Object], at_once: int = 32) -> None:
-        """Create many objects, several at a time."""
-        slots = asyncio.Semaphore(at_once)
-
-        async def create(each: Object) -> None:
-            async with slots:
-                await self.call("POST", path, each)
-
-        async with asyncio.TaskGroup() as group:
-            for each in objects:
-                group.create_task(create(each))
-
     async def watch(self, path: str, version: str, take: Callable[[Object], None]) -> None:
         """Follow a kind from a revision on, until the server ends the watch."""
         query = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true"}

@@ -157,9 +157,5 @@ def prefers_to_wait(job: Job, found: Found, now: int) -> bool:
 def unknown_claims(world: World) -> bool:
     """Some live attempt has still to create pods whose real requests are not known: nothing may be placed beside it."""
     return any(
-        job.status.live
-        and not job.deleting
-        and _missing(world, job)
-        and any(world.admission(job.namespace, world.template_key(job, i)) is None for i in range(len(job.roles)))
-        for job in world.placed()
+        job.status.live and not job.deleting and _missing(world, job) and world.unasked(job) for job in world.placed()
     )

@@ -35,7 +35,7 @@ def mend(world: World, inventory: Inventory, job: Job, seen: Seen, now: int) -> 
     placement = job.status.placement
     if placement is None or not _repairable(world, job, placement, seen):
         return None
-    if any(world.admission(job.namespace, world.template_key(job, i)) is None for i in range(len(job.roles))):
+    if world.unasked(job):
         return Hold()
     renewed = _renewed(job, placement, seen)
     lost = {(b.role, b.rank) for b in seen.breaks if b.fault is Fault.NODE}
