@@ -43,6 +43,7 @@ def test_duration(seconds: int, shown: str) -> None:
         (None, "<unknown>"),
         ("nonsense", "<invalid>"),
         ("2025-12-31T23:59:00.123456789Z", "59s"),
+        ("2025-12-31T23:59:00.025Z", "59s"),
         ("2026-01-01T01:59:00+02:00", "60s"),
     ],
 )

@@ -17,10 +17,10 @@ def milliseconds(text: str) -> int | None:
     found = _TIME.fullmatch(text)
     if found is None:
         return None
-    fraction = found[1]
-    if fraction is not None:
+    if found[1] is not None:
         # datetime takes at most six digits.
-        text = text.replace(text[text.index(fraction) - 1] + fraction, f".{fraction[:6]}", 1)
+        begin, end = found.span(1)
+        text = f"{text[: begin - 1]}.{text[begin : min(end, begin + 6)]}{text[end:]}"
     try:
         return (datetime.fromisoformat(text.upper()) - _EPOCH) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):

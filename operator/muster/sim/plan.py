@@ -67,6 +67,12 @@ class Fault:
     what: str
     value: float = 0.0
 
+    @property
+    def holds_back(self) -> float:
+        """For how many seconds a write that was decided on is kept from arriving: no check before it leaves helps."""
+        late = self.what in ("freeze-before", "freeze-late", "crash-late", "late", "slow")
+        return self.value if late and self.channel == "write" else 0.0
+
     def __str__(self) -> str:
         return f"{self.seat}/{self.channel}:{self.number}={self.what}" + (f":{self.value:g}" if self.value else "")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from muster import safety
+from muster.safety.replay import SLACK_SECONDS
 from muster.sim import liveness
 from muster.sim.deeds import TOPOLOGIES, Deeds
 from muster.sim.faulty import ByPlan, Chooser, Counts
@@ -91,7 +92,7 @@ def _judged(plan: Plan, world: World, told: Run) -> Outcome:
     return Outcome(
         plan,
         world.record,
-        tuple(safety.judge(history, slack=told.lag)),
+        tuple(safety.judge(history, slack=_lag(plan, told))),
         (*unfinished, *still),
         (*world.journal.defects, *world.loop.problems),
         tuple(each for seat in world.seats for each in seat.counts.injected),
@@ -99,6 +100,12 @@ def _judged(plan: Plan, world: World, told: Run) -> Outcome:
         tuple(world.journal.lines),
         world.now,
     )
+
+
+def _lag(plan: Plan, told: Run) -> float:
+    """How far decisions may lag behind what the API shows: a write that was on its way for so long was right by what
+    could be known when it left, and the API server, which compares the versions of one object alone, takes it."""
+    return max(told.lag, *(SLACK_SECONDS + fault.holds_back for fault in plan.faults), 0.0)
 
 
 def _settle(deeds: Deeds) -> list[str]:

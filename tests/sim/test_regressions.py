@@ -1,0 +1,22 @@
+"""Plans and storms that failed once: each with what was wrong then."""
+
+from __future__ import annotations
+
+import pytest
+
+from muster.sim import many
+
+FAILED_ONCE = {
+    "second@0 0/write:21=lose-reply:40": "a placement was written that had waited behind a request without an answer, "
+    "though its node was gone meanwhile",
+    "second@0 0/write:37=crash-before": "the embedded API server took a time whose fraction stands in its year too "
+    "(2027-...:22.027Z) for none",
+    "second@0 0/write:23=freeze-late:25": "the judge asked a write that was 25 s on its way to know what came later",
+}
+
+
+@pytest.mark.parametrize("plan", FAILED_ONCE, ids=lambda plan: plan.replace(" ", "_"))
+def test_what_failed_once_goes_well(plan: str) -> None:
+    verdict = many.judge(plan)
+    assert verdict.came_to_pass
+    assert not verdict.wrong, f"{FAILED_ONCE[plan]}: {verdict.wrong}"
