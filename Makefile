@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 BRIEF := $(addprefix e2e/test_,life.py deletion.py neighbours.py bad_input.py decisions.py failures.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test integration oracle faults mutants e2e bench bench-placement bench-queue demo crds settings pictures controlplane clean
+.PHONY: help setup lint format test integration oracle faults mutants e2e bench bench-placement bench-queue demo crds settings pictures controlplane tools clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 16
@@ -41,6 +41,9 @@ integration: $(STAMP) ## all of e2e/ that the embedded cluster can stand in for 
 
 controlplane: $(STAMP) ## build kube-apiserver, scheduler, controller-manager, etcd, kubectl (needs Go)
 	$(BIN)/python -m e2e.controlplane.build
+
+tools: $(STAMP) ## build helm and kind (needs Go)
+	$(BIN)/python -m e2e.tools.build
 
 e2e: $(STAMP) controlplane ## the API suite and the operator against a real control plane (needs Go)
 	$(BIN)/python -m pytest tests/conformance --server real
