@@ -102,8 +102,8 @@ class App:
         self.settings = settings
         self._ports = ports
         self._identity = settings.identity_or_default()
-        self.telemetry = telemetry = Telemetry()
-        self.world = World(nominate=settings.nominate)
+        self.world = World(nominate=settings.nominate, served=settings.namespaces())
+        self.telemetry = telemetry = Telemetry(self.world.serves)
         self._tasks: dict[asyncio.Task[None], None] = {}
         """In the order in which they were begun: a set of tasks has none."""
         self._ended = asyncio.Event()

@@ -50,9 +50,11 @@ def nodes_bucket(pods: int) -> str:
 
 
 class Telemetry:
-    """All metrics of a process. Methods are called on the event loop."""
+    """All metrics of a process. Methods are called on the event loop. `serves` says of a namespace whether its jobs are
+    served; the others are counted by whoever serves them."""
 
-    def __init__(self) -> None:
+    def __init__(self, serves: Callable[[str], bool] = lambda _namespace: True) -> None:
+        self._serves = serves
         self.registry = registry = CollectorRegistry()
         self._leading = False
         self._jobs: dict[str, _Seen] = {}
@@ -149,7 +151,7 @@ class Telemetry:
     def change(self, change: Change) -> None:
         """What passed the door: counts from the difference of each job's status."""
         match change:
-            case Upsert(Job() as job):
+            case Upsert(Job() as job) if self._serves(job.namespace):
                 seen = _Seen.of(job)
                 before, self._jobs[job.id] = self._jobs.get(job.id), seen
                 if before is not None and self._leading:
@@ -226,7 +228,7 @@ def accelerators(world: World) -> dict[str, int]:
     names = set(world.topology.accelerators)
     held: Tally[str] = Tally({"running": 0, "starting": 0, "repairing": 0, "reserved": 0, "idle": 0})
     for job in world.jobs():
-        if not isinstance(job, Job):
+        if not isinstance(job, Job) or not world.serves(job.namespace):
             continue
         each = [sum(n for name, n in role.requests if name in names) for role in job.roles]
         if job.status.live:
@@ -261,11 +263,13 @@ class _WorldGauges(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """One pass over the jobs."""
+        """One pass over the jobs that are served."""
         waiting: Tally[tuple[str, str]] = Tally()
         excess: Tally[str] = Tally()
         phases: Tally[str] = Tally({phase.value: 0 for phase in Phase})
         for job in self._world.jobs():
+            if not self._world.serves(job.namespace):
+                continue
             status = job.status
             phases[status.phase.value] += 1
             if status.phase is Phase.PENDING:
