@@ -338,6 +338,7 @@ EXAMPLES: list[Example] = [
         ),
         None,
     ),
+    ("topology, another name", topology() | {"metadata": {"name": "racks"}}, "metadata.name must be default"),
     ("topology, unknown preset", topology(preset="Azur"), "Unsupported value"),
     ("topology, custom without levels", topology(preset="Custom"), "preset Custom needs spec.levels"),
     ("topology, custom with no levels", custom(), "preset Custom needs spec.levels"),

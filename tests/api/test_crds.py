@@ -88,7 +88,7 @@ def test_described_default_is_the_default() -> None:
             default = node.get("default")
             if isinstance(default, str | int) and TEMPLATE not in f".spec{path}":
                 text = str(default).lower() if isinstance(default, bool) else str(default)
-                assert f"Default {text}" in node.get("description", "Default TCP"), path
+                assert f"Default {text}" in node["description"], path
 
 
 def test_every_default_fits_its_schema() -> None:
@@ -108,6 +108,12 @@ def test_nothing_else_in_a_status_has_a_default() -> None:
     for schema in SCHEMAS:
         found = {path for path, node in nodes(schema["properties"]["status"]) if "default" in node}
         assert found <= {"", ".observedGeneration", ".phase"}
+
+
+def test_nothing_within_a_list_has_a_default() -> None:
+    # Argo CD and kubectl compare the lists of a custom resource as a whole: a default there is drift for ever.
+    for schema in SCHEMAS:
+        assert [path for path, node in nodes(schema) if "[]" in path and "default" in node] == []
 
 
 def test_live_and_phase_are_selectable() -> None:

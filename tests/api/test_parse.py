@@ -179,10 +179,16 @@ def test_derivation_inlines_bounds_and_strips() -> None:
                 "containers": {
                     "type": "array",
                     "x-kubernetes-list-type": "map",
-                    "x-kubernetes-list-map-keys": ["name", "protocol"],
+                    "x-kubernetes-list-map-keys": ["name"],
                     "x-kubernetes-patch-merge-key": "name",
                     "items": {"$ref": f"#/components/schemas/{core}Container"},
-                }
+                },
+                "tolerations": {
+                    "type": "array",
+                    "x-kubernetes-list-type": "map",
+                    "x-kubernetes-list-map-keys": ["name", "protocol"],
+                    "items": {"$ref": f"#/components/schemas/{core}Container"},
+                },
             },
         },
         f"{core}Container": {
@@ -200,7 +206,10 @@ def test_derivation_inlines_bounds_and_strips() -> None:
     assert "x-kubernetes-patch-merge-key" not in containers
     assert (containers["minItems"], containers["maxItems"]) == (1, 16)
     assert containers["items"]["required"] == ["name"]
-    assert containers["items"]["properties"]["protocol"]["default"] == "TCP"
+    assert "default" not in containers["items"]["properties"]["protocol"]
+    keyed_by_a_default = spec["properties"]["tolerations"]
+    assert keyed_by_a_default["x-kubernetes-list-type"] == "atomic"
+    assert "x-kubernetes-list-map-keys" not in keyed_by_a_default
     assert containers["items"]["properties"]["cpu"]["x-kubernetes-int-or-string"] is True
     assert "description" not in json.dumps(spec)
 

@@ -114,12 +114,13 @@ def test_a_dry_commit_changes_nothing(api: Client, ns: str, name: str) -> None:
 
 def test_a_cluster_scoped_kind_has_a_status_too(api: Client) -> None:
     path = muster("clustertopologies")
-    made = api.post(path, {"apiVersion": "muster.dev/v1alpha1", "kind": "ClusterTopology", "metadata": {"name": "c"}})
+    named = {"apiVersion": "muster.dev/v1alpha1", "kind": "ClusterTopology", "metadata": {"name": "default"}}
+    made = api.post(path, named)
     body = {"metadata": {"resourceVersion": rv(made)}, "status": {"detectedPreset": "GB300"}}
-    changed = api.patch(f"{path}/c/status", body)
+    changed = api.patch(f"{path}/default/status", body)
     assert changed["status"]["detectedPreset"] == "GB300"
-    refused(patch(api, f"{path}/c/status", body | {"status": {"detectedPreset": "AWS"}}), 409, "Conflict")
-    api.delete(f"{path}/c")
+    refused(patch(api, f"{path}/default/status", body | {"status": {"detectedPreset": "AWS"}}), 409, "Conflict")
+    api.delete(f"{path}/default")
 
 
 def test_a_pod_ignores_its_status(api: Client, ns: str, name: str) -> None:

@@ -182,4 +182,6 @@ async def test_topology_status() -> None:
     sent = body(t)
     assert sent["metadata"] == {"uid": "topology", "resourceVersion": "1"}
     assert sent["status"]["levels"] == [{"name": "leaf", "domains": 2, "nodes": 9, "unlabelledNodes": 1}]
-    assert [(c["type"], c["status"]) for c in sent["status"]["conditions"]] == [("Ready", "True"), ("Invalid", "False")]
+    assert [(c["type"], c["status"]) for c in sent["status"]["conditions"]] == [
+        ("Ready", "True"), ("Invalid", "False"), ("Stalled", "False")
+    ]  # fmt: skip

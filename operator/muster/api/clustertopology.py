@@ -202,7 +202,7 @@ class ClusterTopologyStatus(Model):
         default=None,
         max_length=16,
         json_schema_extra=list_map("type"),
-        description="Ready, and Invalid with the field.",
+        description="Ready, and Invalid with the field; Stalled for readers of kstatus.",
     )
 
 

@@ -95,21 +95,21 @@ def _convert(node: Schema, schemas: Schema, name: str) -> Schema:
 
 
 def _settle_keys(out: Schema, items: Schema, schemas: Schema) -> None:
-    """Give the keys of a list of type map the defaults that the original has.
+    """Require the keys of a list of type map, as a CRD must where it gives them no default.
 
-    Other defaults are dropped: the API server of pods sets them, and a template should stay as it was written. A CRD
-    must have every key required or defaulted.
+    It gives none: the API server of pods sets defaults, and a template should stay as it was written. A list one of
+    whose keys has a default there (`protocol` of ports) is taken as one value.
     """
     keys = out.get("x-kubernetes-list-map-keys", ())
     if not keys:
         return
     reference = items.get("$ref") or items["allOf"][0]["$ref"]
     original = schemas[reference.rsplit("/", 1)[-1]]
-    for key in keys:
-        if original["properties"][key].get("default"):
-            out["items"]["properties"][key]["default"] = original["properties"][key]["default"]
-        else:
-            out["items"]["required"] = sorted({*out["items"].get("required", ()), key})
+    if any(original["properties"][key].get("default") for key in keys):
+        del out["x-kubernetes-list-map-keys"]
+        out["x-kubernetes-list-type"] = "atomic"
+        return
+    out["items"]["required"] = sorted({*out["items"].get("required", ()), *keys})
 
 
 def main(source: str, target: str) -> None:

@@ -33,7 +33,7 @@ FAILURE_RULES = (
     ),
     Rule(
         path=RULE,
-        cel="self.counted || self.action == 'Restart'",
+        cel="!has(self.counted) || self.counted || self.action == 'Restart'",
         message="counted: false is for action Restart alone: only restarts are counted. Remove it.",
         check=lambda rule: rule.get("counted", True) or rule["action"] == "Restart",
         field="counted",

@@ -29,6 +29,7 @@ def _structural(model: type[BaseModel]) -> Schema:
     for name, part in properties["status"]["properties"].items():
         if name not in properties["status"]["default"]:
             _drop_defaults(part)
+    _bare_items(properties["spec"])
     return out
 
 
@@ -47,6 +48,15 @@ def _drop_defaults(schema: Schema) -> None:
     schema.pop("default", None)
     for part in (*schema.get("properties", {}).values(), *(schema[key] for key in ("items",) if key in schema)):
         _drop_defaults(part)
+
+
+def _bare_items(schema: Schema) -> None:
+    """Let the API server add nothing to entries of lists. Argo CD and `kubectl apply` compare the lists of a custom
+    resource as a whole, so one default within an entry would be drift for ever."""
+    for part in schema.get("properties", {}).values():
+        _bare_items(part)
+    if "items" in schema:
+        _drop_defaults(schema["items"])
 
 
 def _convert(node: Schema, definitions: Schema) -> Schema:

@@ -22,6 +22,13 @@ def _node_last(levels: list[Mapping[str, Any]]) -> bool:
 
 TOPOLOGY_RULES = (
     Rule(
+        path="",
+        cel="self.metadata.name == 'default'",
+        message="metadata.name must be default: no other ClusterTopology is used; rename it.",
+        check=lambda topology: topology["metadata"]["name"] == "default",
+        field="metadata.name",
+    ),
+    Rule(
         path=HEALTH,
         cel="(has(self.condition) ? 1 : 0) + (has(self.label) ? 1 : 0) + (has(self.taint) ? 1 : 0) == 1",
         message="give exactly one of condition, label and taint; write one rule for each.",
@@ -37,7 +44,7 @@ TOPOLOGY_RULES = (
     ),
     Rule(
         path=HEALTH,
-        cel="self.afterSeconds == 0 || self.action == 'Drain'",
+        cel="!has(self.afterSeconds) || self.afterSeconds == 0 || self.action == 'Drain'",
         message="afterSeconds is for action Drain alone: Avoid lets pods stay. Remove it.",
         check=lambda rule: rule.get("afterSeconds", 0) == 0 or rule["action"] == "Drain",
         field="afterSeconds",
@@ -89,11 +96,12 @@ TOPOLOGY_RULES = (
     Rule(
         path="spec.levels[*]",
         cel="self.name != 'node' || "
-        "!(has(self.nodeLabel) || has(self.placeholderValues) || has(self.fillLimit) || self.boundary)",
+        "!(has(self.nodeLabel) || has(self.placeholderValues) || has(self.fillLimit) || "
+        "(has(self.boundary) && self.boundary))",
         message="the level node is the node itself and takes only a weight: remove its other fields.",
         check=lambda level: (
             level["name"] != NODE
-            or not ({"nodeLabel", "placeholderValues", "fillLimit"} & level.keys() or level["boundary"])
+            or not ({"nodeLabel", "placeholderValues", "fillLimit"} & level.keys() or level.get("boundary"))
         ),
     ),
 )

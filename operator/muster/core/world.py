@@ -20,6 +20,7 @@ from muster.core.model import (
     Admission,
     Change,
     Child,
+    ClockSet,
     Elapsed,
     Freed,
     Gone,
@@ -227,6 +228,10 @@ class World:
         """Pods of this job that were taken out of the API while their machine did not answer, with when that was: what
         they started may still run (`stopped.ghost_until`)."""
         return self._ghosts.get(uid, {}).values()
+
+    def silent_since(self, node: Node | None) -> int | None:
+        """Since when (ms) this process has seen the machine not answer; None: it answers, or is not there."""
+        return self.pasts.silent_since(node.name) if node is not None and node.unready_since is not None else None
 
     def pods_without_job(self) -> Iterator[SeenPod]:
         """Pods that name a job as owner which is not here."""
@@ -448,6 +453,29 @@ class World:
                 self.freed.note((name for name in sorted(changed) if not self.inventory.cause(name)), at)
             case Freed(node, at):
                 self.freed.note([node], at)
+            case ClockSet(by):
+                self._shift(by)
+
+    def _shift(self, by: int) -> None:
+        """Whatever was measured goes on as long as it would have; what is written in a status is left as it is, and so
+        is what was freed when, which is only held against that."""
+        self.pasts.shift(by)
+        for pod in self._pods.values():
+            moved = self._pods[pod.pod.id] = SeenPod(pod.pod, pod.since + by)
+            if pod.pod.job is not None:
+                self._pods_by_job[pod.pod.job][pod.pod.id] = moved
+        for ghosts in self._ghosts.values():
+            for id_, ghost in ghosts.items():
+                ghosts[id_] = SeenPod(ghost.pod, ghost.since + by)
+        for entry in self._jobs.values():
+            entry.since += by
+            entry.cleared = entry.cleared + by if entry.cleared is not None else None
+        for key, admission in self._admissions.items():
+            self._admissions[key] = replace(admission, at=admission.at + by)
+        for uid, refused in self._refusals.items():
+            self._refusals[uid] = replace(refused, at=refused.at + by)
+        self._line_up_all()
+        self._touch_all()
 
     def _refused(self, change: Refused) -> None:
         entry = self._jobs.get(change.job)
@@ -570,7 +598,8 @@ class World:
         owner = self.acknowledged(pod.job)
         if isinstance(owner, Job):
             policy = owner.policy
-            if policy.replaces_unreachable and at >= node.unready_since + policy.unreachable_after:
+            since = self.silent_since(node)
+            if policy.replaces_unreachable and since is not None and at >= since + policy.unreachable_after:
                 return
         self._ghosts.setdefault(pod.job, {})[pod.id] = SeenPod(pod, at)
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from muster.core.explain import repairing
+from muster.core.lifecycle import SAME_REFUSALS
 from muster.core.model import (
     ACTIVE,
     Blame,
@@ -34,8 +35,18 @@ from muster.kube.parse_values import items, mapping, text
 
 LONGEST_MESSAGE = 32_768
 """What metav1.Condition allows a message."""
-STALLED = frozenset({Reason.INVALID, Reason.UNSATISFIABLE, Reason.PRIORITY_CLASS_PREEMPTS, Reason.SCHEDULER_REFUSED})
+STALLED = frozenset(
+    {
+        Reason.INVALID,
+        Reason.UNSATISFIABLE,
+        Reason.PRIORITY_CLASS_PREEMPTS,
+        Reason.SCHEDULER_REFUSED,
+        Reason.POLICY_REFUSED,
+    }
+)
 """Reasons that waiting does not cure: somebody has to change the job or the cluster."""
+REPEATED = frozenset({"SchedulerRefused", "ImagePull", "StartFailed"})
+"""Starts that ended like this, `SAME_REFUSALS` times in a row with one message, will again."""
 _WORD = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]{0,126}[A-Za-z0-9_])?")
 
 
@@ -53,7 +64,8 @@ def status_patch(job: Job | Rejected, committed: Committed, now: int, warnings: 
 
 
 def status_of(job: Job | Rejected, committed: Committed, now: int, warnings: Sequence[str] = ()) -> dict[str, Any]:
-    """The whole status. Of the object's present status only the transition times of its conditions are used."""
+    """The whole status. Of the object's present status only its conditions are used: their transition times, and
+    whether it was Stalled already."""
     c = committed
     status: dict[str, Any] = {
         "observedGeneration": c.observed_generation,
@@ -267,8 +279,8 @@ def _conditions(job: Job | Rejected, c: Committed, now: int, warnings: Sequence[
     failed = c.phase is Phase.FAILED
     end, end_words = (c.last_failure.reason, c.last_failure.message) if c.last_failure is not None else (why, words)
     placed = c.live and c.placement is not None and c.phase in ACTIVE
-    stalled = failed or (c.waiting is not None and c.waiting.verdict.reason in STALLED)
-    stall_words = (end_words if failed else words) if stalled else ""
+    before = {text(mapping(old).get("type")): mapping(old) for old in items(_status_before(job).get("conditions"))}
+    stalled = _stalled(c, (end, end_words), before.get("Stalled", {}))
     judged = c.observed_generation >= job.generation
     rows = [
         ("Placed", placed, "Placed" if placed else why, "" if placed else words),
@@ -277,13 +289,12 @@ def _conditions(job: Job | Rejected, c: Committed, now: int, warnings: Sequence[
         ("Failed", failed, end if failed else "NotFailed", end_words if failed else ""),
         ("Suspended", c.phase is Phase.SUSPENDED, "Suspended" if c.phase is Phase.SUSPENDED else "NotSuspended", ""),
         ("Reconciling", not judged, "Judged" if judged else "NewGeneration", ""),
-        ("Stalled", stalled, (end if failed else why) if stalled else "NotStalled", stall_words),
+        ("Stalled", stalled is not None, *(stalled or ("NotStalled", ""))),
     ]
     if warnings:
         rows.append(("Warning", True, "LauncherMismatch", " ".join(warnings)))
     if c.relabelled:
         rows.append(("TopologyChanged", True, "HardConstraintBroken", c.relabelled))
-    before = {text(mapping(old).get("type")): mapping(old) for old in items(_status_before(job).get("conditions"))}
     conditions: list[dict[str, Any]] = []
     for kind, holds, reason, message in rows:
         status = "True" if holds else "False"
@@ -300,6 +311,24 @@ def _conditions(job: Job | Rejected, c: Committed, now: int, warnings: Sequence[
             condition["observedGeneration"] = c.observed_generation
         conditions.append(condition)
     return conditions
+
+
+def _stalled(c: Committed, end: tuple[str, str], before: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Reason and message of Stalled, None where it is not. `end` is what a failed job failed of, `before` the condition
+    as it was."""
+    if c.phase is Phase.FAILED:
+        return end
+    waits = c.waiting.verdict.reason if c.waiting is not None else None
+    if c.waiting is not None and waits in STALLED:
+        return c.waiting.verdict.reason.value, c.waiting.message
+    last = c.start_failures
+    if last.same < SAME_REFUSALS or last.reason not in REPEATED or c.phase is Phase.RUNNING:
+        return None
+    # Each further try must not look like a cure to readers of kstatus; a changed spec may be one.
+    still = before.get("status") == "True" and before.get("observedGeneration") == c.observed_generation
+    if still or waits in (Reason.IMAGE_PULL, Reason.START_FAILED):
+        return last.reason, f"{last.same} starts in a row ended like this: {last.message}"
+    return None
 
 
 def _status_before(job: Job | Rejected) -> Mapping[str, Any]:

@@ -137,7 +137,8 @@ def topology_patch(topology: TopologySpec, said: TopologyStatus, now: int) -> di
             ],
             "conditions": [
                 _condition(before, type_, value, reason, message, said.observed_generation, now)
-                for type_, value in (("Ready", ready), ("Invalid", invalid))
+                # Stalled is for kstatus, to which a Ready that is False alone means that all will be well soon.
+                for type_, value in (("Ready", ready), ("Invalid", invalid), ("Stalled", invalid))
             ],
         },
     }
