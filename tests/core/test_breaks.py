@@ -88,7 +88,7 @@ def test_a_pod_that_ends_because_it_is_deleted_is_no_failure_of_the_job() -> Non
     [
         pytest.param({"a": None}, NOW, False, False, id="deleted"),
         pytest.param(a(unready_since=START, out_of_service=True), NOW, False, False, id="out of service"),
-        pytest.param(a(unready_since=START), LATER, True, True, id="not ready for long"),
+        pytest.param(a(unready_since=START - 300_000), LATER, True, True, id="seen not ready for long"),
         pytest.param(a(taints=(taint("x", "NoExecute"),)), NOW, False, False, id="NoExecute taint"),
         pytest.param(a(conditions=(("GPUMissing", "True", START),)), LATER, True, False, id="condition"),
         pytest.param(a(labels={"example.com/state": "x"}), LATER, True, False, id="label"),
@@ -113,7 +113,7 @@ def test_a_node_that_is_lost(nodes: dict[str, Node | None], when: int, blames: b
         pytest.param(a(taints=(taint("x", "NoSchedule"),)), id="NoSchedule taint"),
         pytest.param(a(conditions=(("XIDErrors", "True", START),)), id="a rule that says Avoid"),
         pytest.param(a(conditions=(("GPUMissing", "Unknown", START),)), id="a condition that is not known"),
-        pytest.param(a(unready_since=START), id="not ready for a moment"),
+        pytest.param(a(unready_since=START - 300_000), id="seen not ready for a moment"),
     ],
 )
 def test_what_runs_stays(nodes: dict[str, Node | None]) -> None:

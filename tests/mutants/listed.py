@@ -142,6 +142,18 @@ MUTANTS = (
         "if False]",
     ),
     Mutant(
+        "how long a machine is silent is read off another's clock",
+        "core/stopped.py",
+        "    since = world.silent_since(node)\n",
+        "    since = node.unready_since\n",
+    ),
+    Mutant(
+        "a clock that is set makes machines silent for longer",
+        "loop.py",
+        "            self.put(ClockSet(by))\n",
+        "",
+    ),
+    Mutant(
         "a failed pod of a running gang is not noticed",
         "core/breaks.py",
         "        elif seen.pod.stage is Stage.FAILED:\n",

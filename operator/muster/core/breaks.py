@@ -241,7 +241,8 @@ class _Rank:
         if node.unready_since is not None:
             if self.job.status.phase is Phase.STARTING:
                 return "the node is not ready", True, True
-            if self.at(node.unready_since + patience(self.job), self.now):
+            since = self.world.silent_since(node)
+            if since is not None and self.at(since + patience(self.job), self.now):
                 return f"the node has not been ready for {self.job.policy.unreachable_after // 1000} s", True, True
         return None
 
@@ -291,7 +292,8 @@ class _Rank:
         if fault is not Fault.NODE or node is None or node.unready_since is None or node.out_of_service:
             return None, None
         waits = 0 if self.job.status.phase is Phase.STARTING else patience(self.job)
-        return node.unready_since, min(node.unready_since + waits, self.now)
+        since = self.world.silent_since(node)
+        return node.unready_since, min((since if since is not None else self.now) + waits, self.now)
 
 
 def how(pod: Pod) -> str:

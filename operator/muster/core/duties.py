@@ -49,7 +49,7 @@ class Orphan:
 def duties(world: World, uid: str, now: int) -> tuple[Duty, ...]:
     """The writes that are due for this job now; empty while a decision about it is under way."""
     job = world.acknowledged(uid)
-    if job is None or world.assumed(uid) is not None or not world.ready:
+    if job is None or world.assumed(uid) is not None or not world.ready or not world.serves(job.namespace):
         return ()
     if isinstance(job, Rejected):
         # Not understood: what it had goes on; only what is being deleted is cleared away.
@@ -218,17 +218,18 @@ def _worth(pod: Pod) -> tuple[int, int, str, int]:
 
 
 def orphans(world: World, now: int) -> tuple[Orphan, ...]:
-    """Pods and Services whose job is not in the world: for the reaper, which asks the API server before it acts."""
+    """Pods and Services in the namespaces served whose job is not in the world: for the reaper, which asks the API
+    server before it acts."""
     if not world.ready:
         return ()
     pods = [
         Orphan(Kind.POD, s.pod.id, s.pod.namespace, s.pod.name, s.pod.job or "", s.pod.born, s.since)
         for s in world.pods_without_job()
-        if not s.pod.terminating
+        if not s.pod.terminating and world.serves(s.pod.namespace)
     ]
     services = [
         Orphan(Kind.CHILD, child.id, child.namespace, child.name, child.job, None, 0)
         for child in world.children()
-        if world.acknowledged(child.job) is None and not child.terminating
+        if world.acknowledged(child.job) is None and not child.terminating and world.serves(child.namespace)
     ]
     return tuple(pods + services)

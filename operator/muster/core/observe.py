@@ -315,8 +315,9 @@ def _deadlines(world: World, job: Job, pods: Iterable[SeenPod], seen: Seen, now:
     status = job.status
     for s in pods:
         node = world.nodes.get(s.pod.node) if s.pod.node is not None and not s.pod.terminal else None
-        if node is not None and node.unready_since is not None:
-            seen.at(node.unready_since + patience(job), now)
+        since = world.silent_since(node)
+        if since is not None:
+            seen.at(since + patience(job), now)
     if status.phase is Phase.PENDING:
         for role in range(len(job.roles)):
             admission = world.admission(job.namespace, world.template_key(job, role))

@@ -3,7 +3,8 @@
 A pod has stopped when its last record shows all containers terminated, when it was never bound, or when its machine is
 off by the administrator's word (the Node object is gone, or carries the out-of-service taint). On a machine that only
 does not answer it may go on running. With the policy `Replace` it is given up after a time, which is counted from when
-the node became unready, or, for a pod that somebody took out of the API meanwhile, from then.
+this process first saw the node unready, or, for a pod that somebody took out of the API meanwhile, from then: never by
+the clock of another machine.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def off(world: World, pod: Pod, patient: int, now: int) -> bool:
     node = world.nodes.get(pod.node)
     if node is None or node.out_of_service:
         return True
-    return node.unready_since is not None and now >= node.unready_since + patient
+    since = world.silent_since(node)
+    return since is not None and now >= since + patient
 
 
 def stops_at(world: World, job: Job, seen: SeenPod) -> int | None:

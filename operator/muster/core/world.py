@@ -20,6 +20,7 @@ from muster.core.model import (
     Admission,
     Change,
     Child,
+    ClockSet,
     Elapsed,
     Freed,
     Gone,
@@ -98,9 +99,11 @@ def stage_of(pod: Pod) -> tuple[Stage, bool, str]:
 class World:
     """See the module. `jobs` and all that is read of a job show what was assumed; `acknowledged` does not."""
 
-    def __init__(self, *, nominate: bool = True) -> None:
+    def __init__(self, *, nominate: bool = True, served: frozenset[str] = frozenset()) -> None:
         self.nominate = nominate
         """Gated pods are to be nominated for their nodes."""
+        self.served = served
+        """The namespaces whose jobs are decided about; empty: all of them. The claims of the others count."""
         self.nodes: dict[str, Node] = {}
         self.inventory = Inventory()
         self.solver = Solver()
@@ -132,7 +135,7 @@ class World:
         self._queue_at: int | None = None
         """When the queue is to be walked even if nothing happens."""
         self._active: set[str] = set()
-        """The jobs with an attempt under way, as assumed,"""
+        """The jobs served with an attempt under way, as assumed,"""
         self._placed: set[str] = set()
         """and those of them that are Placed."""
         self._shapes: dict[str, tuple[Job, Shape]] = {}
@@ -166,6 +169,10 @@ class World:
         """Something happened since the last plan that can matter to jobs that wait."""
         return self.capacity != self._planned_capacity
 
+    def serves(self, namespace: str) -> bool:
+        """Jobs of this namespace are decided about, and something may be written there."""
+        return not self.served or namespace in self.served
+
     def queue_due(self, now: int) -> bool:
         """The moment has come for which the last walk of the queue asked."""
         return self._queue_at is not None and self._queue_at <= now
@@ -176,7 +183,7 @@ class World:
         return self._queue_at
 
     def placed(self) -> Iterator[Job]:
-        """The jobs that are Placed, as assumed, in no particular order."""
+        """The jobs served that are Placed, as assumed, in no particular order."""
         for uid in self._placed:
             job = self._jobs[uid].now
             if isinstance(job, Job):
@@ -221,6 +228,10 @@ class World:
         """Pods of this job that were taken out of the API while their machine did not answer, with when that was: what
         they started may still run (`stopped.ghost_until`)."""
         return self._ghosts.get(uid, {}).values()
+
+    def silent_since(self, node: Node | None) -> int | None:
+        """Since when (ms) this process has seen the machine not answer; None: it answers, or is not there."""
+        return self.pasts.silent_since(node.name) if node is not None and node.unready_since is not None else None
 
     def pods_without_job(self) -> Iterator[SeenPod]:
         """Pods that name a job as owner which is not here."""
@@ -442,6 +453,29 @@ class World:
                 self.freed.note((name for name in sorted(changed) if not self.inventory.cause(name)), at)
             case Freed(node, at):
                 self.freed.note([node], at)
+            case ClockSet(by):
+                self._shift(by)
+
+    def _shift(self, by: int) -> None:
+        """Whatever was measured goes on as long as it would have; what is written in a status is left as it is, and so
+        is what was freed when, which is only held against that."""
+        self.pasts.shift(by)
+        for pod in self._pods.values():
+            moved = self._pods[pod.pod.id] = SeenPod(pod.pod, pod.since + by)
+            if pod.pod.job is not None:
+                self._pods_by_job[pod.pod.job][pod.pod.id] = moved
+        for ghosts in self._ghosts.values():
+            for id_, ghost in ghosts.items():
+                ghosts[id_] = SeenPod(ghost.pod, ghost.since + by)
+        for entry in self._jobs.values():
+            entry.since += by
+            entry.cleared = entry.cleared + by if entry.cleared is not None else None
+        for key, admission in self._admissions.items():
+            self._admissions[key] = replace(admission, at=admission.at + by)
+        for uid, refused in self._refusals.items():
+            self._refusals[uid] = replace(refused, at=refused.at + by)
+        self._line_up_all()
+        self._touch_all()
 
     def _refused(self, change: Refused) -> None:
         entry = self._jobs.get(change.job)
@@ -564,7 +598,8 @@ class World:
         owner = self.acknowledged(pod.job)
         if isinstance(owner, Job):
             policy = owner.policy
-            if policy.replaces_unreachable and at >= node.unready_since + policy.unreachable_after:
+            since = self.silent_since(node)
+            if policy.replaces_unreachable and since is not None and at >= since + policy.unreachable_after:
                 return
         self._ghosts.setdefault(pod.job, {})[pod.id] = SeenPod(pod, at)
 
@@ -690,7 +725,8 @@ class World:
         """Make the job's claim what its acknowledged and its assumed status hold together. Called whenever either
         changes; `at` is when the API server's word of it came."""
         entry = self._jobs.get(uid)
-        phase = None if entry is None else entry.now.status.phase
+        served = entry is not None and self.serves(entry.record.namespace)
+        phase = entry.now.status.phase if entry is not None and served else None
         (self._active.add if phase in ACTIVE else self._active.discard)(uid)
         (self._placed.add if phase is Phase.PLACED else self._placed.discard)(uid)
         self._line_up(uid)
@@ -712,7 +748,8 @@ class World:
         """Give the job its place among those who wait, or take it away. Called whenever what it depends on changes."""
         entry = self._jobs.get(uid)
         job = None if entry is None else entry.now
-        if not isinstance(job, Job) or job.status.phase is not Phase.PENDING or job.deleting or job.suspend:
+        waits = isinstance(job, Job) and job.status.phase is Phase.PENDING and not job.deleting and not job.suspend
+        if not isinstance(job, Job) or not waits or not self.serves(job.namespace):
             self.line.drop(uid)
             return
         assert entry is not None

@@ -94,7 +94,8 @@ class Workers:
 
     def kick(self, uid: str) -> None:
         """The duties of this job may have changed."""
-        if uid in self._workers or self._world.acknowledged(uid) is not None:
+        job = self._world.acknowledged(uid)
+        if uid in self._workers or (job is not None and self._world.serves(job.namespace)):
             self._worker(uid).wake()
 
     @property

@@ -5,6 +5,7 @@ Everybody imports from here; which module a word stands in matters to nobody but
 
 from muster.core.model.change import (
     Change,
+    ClockSet,
     Elapsed,
     Freed,
     Gone,
@@ -99,6 +100,7 @@ __all__ = [
     "Blame",
     "Change",
     "Child",
+    "ClockSet",
     "Committed",
     "ContainerEnd",
     "CreatePod",

@@ -102,4 +102,11 @@ class Freed:
     at: int
 
 
-Change = Upsert | Gone | Synced | Lost | Refused | Viewed | Readmit | Leading | Remembered | Elapsed | Freed
+@dataclass(frozen=True, slots=True)
+class ClockSet:
+    """The clock by which the other changes carry their times was set forward by so much (ms; less than 0: back)."""
+
+    by: int
+
+
+Change = Upsert | Gone | Synced | Lost | Refused | Viewed | Readmit | Leading | Remembered | Elapsed | Freed | ClockSet
