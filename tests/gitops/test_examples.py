@@ -18,7 +18,7 @@ from tests.gitops.flux import CHECKS
 from muster.api import parse_job, parse_topology
 from muster.api.structural import check
 from muster.cli.main import main
-from muster.embedded.nodes.racks import ZONE, Racks
+from muster.embedded.nodes.racks import REGION, ZONE, Racks
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -56,7 +56,7 @@ def fitting() -> list[Manifest]:
     racks = list(Racks(4).objects())
     amd = [node(f"amd-{i}", f"a{i}", gpus=0) for i in range(4)]
     for each in amd:
-        each["metadata"]["labels"] |= {"kubernetes.io/arch": "amd64", ZONE: "z1"}
+        each["metadata"]["labels"] |= {"kubernetes.io/arch": "amd64", ZONE: "z1", REGION: "g1"}
         each["status"]["allocatable"]["amd.com/gpu"] = "8"
     return [*racks, *amd, node("cpu", "none", gpus=0)]
 
