@@ -73,11 +73,13 @@ bench-queue: $(STAMP) ## the queue with 20,000 waiting jobs, written to benchmar
 bench: $(STAMP) controlplane bench-queue ## figures and ratios, written to benchmarks/results
 	$(BIN)/python -m benchmarks
 
-crds: $(STAMP) ## write crds/ from the models
+crds: $(STAMP) ## write crds/ from the models, and the chart's copy
 	$(BIN)/muster crds --output crds
+	$(BIN)/python helm/generate.py
 
-settings: $(STAMP) ## write docs/settings.md from the settings
+settings: $(STAMP) ## write docs/settings.md and the chart's values from the settings
 	$(BIN)/muster settings --markdown > docs/settings.md
+	$(BIN)/python helm/generate.py
 
 pictures: $(STAMP) ## draw the pictures of docs/ anew (a minute: one is of a run of the demo)
 	$(BIN)/python docs/placement_pictures.py

@@ -40,7 +40,7 @@ def accelerators(world: World) -> dict[str, int]:
     names = set(world.topology.accelerators)
     held: Tally[str] = Tally({"running": 0, "starting": 0, "repairing": 0, "reserved": 0, "idle": 0})
     for job in world.jobs():
-        if not isinstance(job, Job):
+        if not isinstance(job, Job) or not world.serves(job.namespace):
             continue
         each = [sum(n for name, n in role.requests if name in names) for role in job.roles]
         if job.status.live:
@@ -75,11 +75,13 @@ class WorldGauges(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """One pass over the jobs."""
+        """One pass over the jobs that are served."""
         waiting: Tally[tuple[str, str]] = Tally()
         excess: Tally[str] = Tally()
         phases: Tally[str] = Tally({phase.value: 0 for phase in Phase})
         for job in self._world.jobs():
+            if not self._world.serves(job.namespace):
+                continue
             status = job.status
             phases[status.phase.value] += 1
             if status.phase is Phase.PENDING:

@@ -22,9 +22,11 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Telemetry:
-    """All metrics of a process. Methods are called on the event loop."""
+    """All metrics of a process. Methods are called on the event loop. `serves` says of a namespace whether its jobs are
+    served; the others are counted by whoever serves them."""
 
-    def __init__(self) -> None:
+    def __init__(self, serves: Callable[[str], bool] = lambda _namespace: True) -> None:
+        self._serves = serves
         self.registry = registry = CollectorRegistry()
         self._leading = False
         self._jobs: dict[str, _Seen] = {}
@@ -121,7 +123,7 @@ class Telemetry:
     def change(self, change: Change) -> None:
         """What passed the door: counts from the difference of each job's status."""
         match change:
-            case Upsert(Job() as job):
+            case Upsert(Job() as job) if self._serves(job.namespace):
                 seen = _Seen.of(job)
                 before, self._jobs[job.id] = self._jobs.get(job.id), seen
                 if before is not None and self._leading:
