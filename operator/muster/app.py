@@ -104,8 +104,8 @@ class App:
         self._ports = ports
         clock = self._clock = OurClock(ports.now, ports.clock)
         self._identity = settings.identity_or_default()
-        self.telemetry = telemetry = Telemetry()
-        self.world = World(nominate=settings.nominate)
+        self.world = World(nominate=settings.nominate, served=settings.namespaces())
+        self.telemetry = telemetry = Telemetry(self.world.serves)
         self._tasks: dict[asyncio.Task[None], None] = {}
         """In the order in which they were begun: a set of tasks has none."""
         self._ended = asyncio.Event()

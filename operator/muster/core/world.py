@@ -101,9 +101,11 @@ def stage_of(pod: Pod) -> tuple[Stage, bool, str]:
 class World:
     """See the module. `jobs` and all that is read of a job show what was assumed; `acknowledged` does not."""
 
-    def __init__(self, *, nominate: bool = True) -> None:
+    def __init__(self, *, nominate: bool = True, served: frozenset[str] = frozenset()) -> None:
         self.nominate = nominate
         """Gated pods are to be nominated for their nodes."""
+        self.served = served
+        """The namespaces whose jobs are decided about; empty: all of them. The claims of the others count."""
         self.nodes: dict[str, Node] = {}
         self.inventory = Inventory()
         self.solver = Solver()
@@ -134,7 +136,7 @@ class World:
         self._queue_at: int | None = None
         """When the queue is to be walked even if nothing happens."""
         self._active: set[str] = set()
-        """The jobs with an attempt under way, as assumed,"""
+        """The jobs served with an attempt under way, as assumed,"""
         self._placed: set[str] = set()
         """and those of them that are Placed."""
         self._shapes: dict[str, tuple[Job, Shape]] = {}
@@ -168,6 +170,10 @@ class World:
         """Something happened since the last plan that can matter to jobs that wait."""
         return self.capacity != self._planned_capacity
 
+    def serves(self, namespace: str) -> bool:
+        """Jobs of this namespace are decided about, and something may be written there."""
+        return not self.served or namespace in self.served
+
     def queue_due(self, now: int) -> bool:
         """The moment has come for which the last walk of the queue asked."""
         return self._queue_at is not None and self._queue_at <= now
@@ -178,7 +184,7 @@ class World:
         return self._queue_at
 
     def placed(self) -> Iterator[Job]:
-        """The jobs that are Placed, as assumed, in no particular order."""
+        """The jobs served that are Placed, as assumed, in no particular order."""
         for uid in self._placed:
             job = self._jobs[uid].now
             if isinstance(job, Job):
@@ -737,7 +743,8 @@ class World:
         """Make the job's claim what its acknowledged and its assumed status hold together. Called whenever either
         changes; `at` is when the API server's word of it came."""
         entry = self._jobs.get(uid)
-        phase = None if entry is None else entry.now.status.phase
+        served = entry is not None and self.serves(entry.record.namespace)
+        phase = entry.now.status.phase if entry is not None and served else None
         (self._active.add if phase in ACTIVE else self._active.discard)(uid)
         (self._placed.add if phase is Phase.PLACED else self._placed.discard)(uid)
         self._line_up(uid)
@@ -759,7 +766,8 @@ class World:
         """Give the job its place among those who wait, or take it away. Called whenever what it depends on changes."""
         entry = self._jobs.get(uid)
         job = None if entry is None else entry.now
-        if not isinstance(job, Job) or job.status.phase is not Phase.PENDING or job.deleting or job.suspend:
+        waits = isinstance(job, Job) and job.status.phase is Phase.PENDING and not job.deleting and not job.suspend
+        if not isinstance(job, Job) or not waits or not self.serves(job.namespace):
             self.line.drop(uid)
             return
         assert entry is not None
