@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from muster import logs
+from muster.clock import OurClock
 from muster.core.model import Change, Kind, Leading, Synced
 from muster.core.world import World
 from muster.feeds import SOURCES, Door, Lists, OwnKinds, Source, inputs
@@ -101,9 +102,10 @@ class App:
     def __init__(self, settings: Settings, ports: Ports) -> None:
         self.settings = settings
         self._ports = ports
+        clock = self._clock = OurClock(ports.now, ports.clock)
         self._identity = settings.identity_or_default()
-        self.telemetry = telemetry = Telemetry()
-        self.world = World(nominate=settings.nominate)
+        self.world = World(nominate=settings.nominate, served=settings.namespaces())
+        self.telemetry = telemetry = Telemetry(self.world.serves)
         self._tasks: dict[asyncio.Task[None], None] = {}
         """In the order in which they were begun: a set of tasks has none."""
         self._ended = asyncio.Event()
@@ -118,9 +120,9 @@ class App:
         limits = Limits(rates, clock=ports.clock)
         reader = self._client(ports.transport, limits)  # Events too: they need no lease
         writer = self._client(ports.transport, limits, may_write=self._may_write)
-        self._events = EventWriter(reader, now=ports.now, instance=self._identity, clock=ports.clock)
+        self._events = EventWriter(reader, now=clock.now, instance=self._identity, clock=ports.clock)
         self._election = self._stand(self._client(ports.lease_transport, Limits(clock=ports.clock)))
-        self.door = Door(self._enter, ports.now)
+        self.door = Door(self._enter, clock.now)
         reporter = Reporter(
             self._events,
             on_outcome=lambda _cause, outcome, seconds: telemetry.settled(outcome.value, seconds),
@@ -130,7 +132,7 @@ class App:
             self.world,
             writer,
             put=self.door.answer,
-            now=ports.now,
+            now=clock.now,
             lease_fresh=self._may_write,
             on_stale=lambda: self._end(1, "the lease ran out before it could be renewed"),
             observer=reporter,
@@ -146,7 +148,8 @@ class App:
         self._loop = Loop(
             self.world,
             self._writers.workers,
-            now=ports.now,
+            now=clock.now,
+            correct=clock.correct,
             clock=ports.clock,
             quiet=settings.plan_quiet_ms / 1000,
             latest=settings.plan_latest_ms / 1000,
@@ -222,7 +225,7 @@ class App:
             source.path,
             source.decoder,
             sink,
-            now=self._ports.now,
+            now=self._clock.now,
             label_selector=source.label_selector,
             page=self.settings.page_size,
             random=self._ports.random,
@@ -241,7 +244,7 @@ class App:
             credentials=credentials,
             decoders=decoders,
             deliver=deliver,
-            now=self._ports.now,
+            now=self._clock.now,
             on_start=self.telemetry.kopf_starts.inc,
             on_end=self.own.ask,
         )

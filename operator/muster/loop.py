@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from muster.core import plan as planning
-from muster.core.model import Change, Elapsed, Lost, Plan, Transition
+from muster.core.model import Change, ClockSet, Elapsed, Lost, Plan, Transition
 from muster.core.world import World
 from muster.kube.backoff import Backoff
 
@@ -74,8 +74,8 @@ class Unwatched:
 
 
 class Loop:
-    """See the module. `now` is the wall clock in ms, `clock` the event loop's, monotonic and in seconds; `quiet` and
-    `latest` in seconds."""
+    """See the module. `now` is the operator's clock in ms, `correct` sets it by the wall clock (`OurClock`); `clock` is
+    the event loop's, monotonic and in seconds; `quiet` and `latest` in seconds."""
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class Loop:
         workers: Workers,
         *,
         now: Callable[[], int],
+        correct: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
         quiet: float = 0.005,
         latest: float = 0.05,
@@ -92,6 +93,7 @@ class Loop:
         self._world = world
         self._workers = workers
         self._now = now
+        self._correct = correct
         self._clock = clock
         self._quiet = quiet
         self._latest = latest
@@ -169,6 +171,8 @@ class Loop:
                 await asyncio.sleep(0)
             if self._due() <= 0:
                 break  # changes that never end must not keep us from deciding
+        if not self._inbox:
+            self._set_clock()  # the times that came in are by the clock as it was
         if not self._stopping and self._due() <= 0:
             self._decide()
             self._beat = self._clock()
@@ -208,6 +212,14 @@ class Loop:
         # What is left came after; at the latest now.
         self._oldest = self._clock() if self._inbox else None
         self._watcher.applied(batch, lag)
+
+    def _set_clock(self) -> None:
+        """Follow the wall clock if somebody set it; in one go, so that nobody sees a clock and a world that differ."""
+        by = self._correct()
+        if by:
+            log.warning("the wall clock was set by %d ms; what was measured is moved along", by)
+            self.put(ClockSet(by))
+            self._apply()
 
     def _decide(self) -> None:
         """Plan, assume, hand over."""

@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "MUSTER_"
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT(_\d+_(TCP|UDP|SCTP)(_|$)|$)")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 class SettingsError(ValueError):
@@ -36,6 +37,12 @@ class Settings(BaseSettings):
         description="Kubeconfig file. Empty: in a pod the service account, else `$KUBECONFIG`, else `~/.kube/config`.",
     )
     context: str = Field("", description="Context of the kubeconfig. Empty: its current one.")
+
+    watch_namespaces: str = Field(
+        "",
+        description="Namespaces whose TrainingJobs are served, separated by commas; nothing is written in others. "
+        "Empty: all. Pods and the claims of TrainingJobs are read everywhere in any case, since they hold room.",
+    )
 
     leader_elect: bool = Field(
         True, description="Take part in leader election. Off: this process decides at once; never run two like that."
@@ -94,6 +101,18 @@ class Settings(BaseSettings):
         "auto", description="`auto`: console on a terminal, else json."
     )
 
+    @field_validator("watch_namespaces")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        for name in _split(value):
+            if len(name) > 63 or not _LABEL.fullmatch(name):
+                raise ValueError(f"{name!r} cannot be the name of a namespace")
+        return value
+
+    def namespaces(self) -> frozenset[str]:
+        """The namespaces whose jobs are served; empty: all."""
+        return frozenset(_split(self.watch_namespaces))
+
     def lease_namespace_or_default(self, own: Path = _NAMESPACE_FILE) -> str:
         """The Lease's namespace; `own` is the file in which a pod finds its own."""
         if self.lease_namespace:
@@ -113,6 +132,10 @@ class Settings(BaseSettings):
         if self.bind_host:
             return self.bind_host
         return None if "KUBERNETES_SERVICE_HOST" in environ else "127.0.0.1"
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def variable(name: str) -> str:

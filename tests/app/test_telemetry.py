@@ -62,6 +62,20 @@ def test_a_follower_counts_nothing() -> None:
     assert not said(telemetry, "muster_restarts_total{")
 
 
+def test_jobs_that_others_serve_are_not_counted() -> None:
+    world = World(served=frozenset({"ours"}))
+    telemetry = Telemetry(world.serves)
+    telemetry.watch_world(world)
+    telemetry.change(Leading("1"))
+    for namespace in ("ours", "theirs"):
+        job = a_job(namespace, role(count=1, gpus=4), namespace=namespace)
+        states(telemetry, job)
+        world.apply(Upsert(replace(job, status=Committed(phase=Phase.RUNNING, live=True)), 0))
+    assert said(telemetry, 'muster_restarts_total{cause="failure"} 1.0')
+    assert said(telemetry, 'muster_jobs{phase="Running"} 1.0')
+    assert accelerators(world)["running"] == 4
+
+
 def test_idle_accelerators_add_up() -> None:
     telemetry, world = Telemetry(), World()
     world.apply(Upsert(Node("n", "u", 1, {}, (("nvidia.com/gpu", 4),)), 0))

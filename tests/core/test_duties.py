@@ -152,8 +152,12 @@ def test_survivors_of_a_broken_gang_get_a_short_grace_those_of_a_suspended_one_t
         pytest.param([node("a")], 0, False, id="well"),
         pytest.param([], 0, True, id="deleted"),
         pytest.param([node("a", out_of_service=True)], 0, True, id="out of service"),
-        pytest.param([node("a", unready_since=START)], 59_999, False, id="unreachable for less than the patience"),
-        pytest.param([node("a", unready_since=START)], 60_000, True, id="unreachable for as long as the patience"),
+        pytest.param(
+            [node("a", unready_since=START - 300_000)], 59_999, False, id="unreachable for less than the patience"
+        ),
+        pytest.param(
+            [node("a", unready_since=START - 300_000)], 60_000, True, id="unreachable for as long as the patience"
+        ),
         pytest.param([node("a", cordoned=True)], 0, False, id="cordoned"),
     ],
 )

@@ -11,6 +11,7 @@ from muster.core.inventory import BLAMED, CAUSES, HELD
 from muster.core.model import (
     Avoided,
     Blame,
+    ClockSet,
     Committed,
     Elapsed,
     Gone,
@@ -197,3 +198,46 @@ def test_since_when_signs_without_a_time_were_seen() -> None:
     assert world.pasts.noticed("a", rules[1].cause) is None, "the taint says itself when it was put on"
     world.apply(Upsert(A, START + 4))
     assert list(world.pasts.records()) == []
+
+
+# --- Silence --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ahead", [-300_000, 0, 300_000], ids=lambda ahead: f"our clock is {ahead / 1000:.0f} s ahead")
+def test_how_long_a_machine_is_silent_is_counted_from_when_that_was_seen(ahead: int) -> None:
+    world, seen = World(), START + ahead
+    world.apply(Upsert(A, seen - 9))
+    assert world.silent_since(A) is None
+    gone = replace(A, unready_since=START)
+    world.apply(Upsert(gone, seen))
+    world.apply(Upsert(replace(gone, cordoned=True), seen + 5_000))
+    assert rebuilt(world).silent_since(gone) == world.silent_since(gone) == seen
+    world.apply(Upsert(A, seen + 9_000))
+    assert (world.silent_since(A), world.pasts.silent_since("a")) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "first", [Gone(Kind.NODE, A.uid, START + 5_000), None], ids=["another node", "another silence"]
+)
+def test_a_silence_of_which_the_end_went_unseen_is_not_added_to_the_next(first: Gone | None) -> None:
+    world = World()
+    world.apply(Upsert(replace(A, unready_since=START), START))
+    if first is not None:
+        world.apply(first)
+    later = replace(A, unready_since=START + (0 if first is not None else 8_000))
+    world.apply(Upsert(later, START + 9_000))
+    assert world.silent_since(later) == START + 9_000
+
+
+def test_a_clock_that_is_set_neither_lengthens_nor_shortens_what_was_measured() -> None:
+    world, gone = World(), replace(node("b"), unready_since=START)
+    world.apply(Upsert(A, START))
+    world.apply(Upsert(gone, START))
+    flap(world, START + 10_000)
+    flap(world, START + 30_000)
+    world.apply(ClockSet(400_000))
+    assert world.silent_since(gone) == START + 400_000
+    assert world.next_expiry == START + 430_000 + FIRST_HOLD
+    assert rebuilt(world).fingerprint() != World().fingerprint()
+    world.apply(ClockSet(-400_000))
+    assert (world.silent_since(gone), world.next_expiry) == (START, START + 30_000 + FIRST_HOLD)

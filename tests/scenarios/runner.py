@@ -133,7 +133,7 @@ def build_job(name: str, spec: Mapping[str, Any]) -> Job:
             fields |= _policy({"waitSeconds": value.get("waitSeconds", 0)})
         elif key == "priorityClassName":
             fields["priority_class"] = value
-        elif key in ("suspend", "gitops"):
+        elif key in ("suspend", "gitops", "namespace"):
             fields[key] = value
         elif key not in ROLE | SIMULATED | {"roles"}:
             fields |= _policy({key: value})
@@ -275,8 +275,9 @@ class CoreLane:
         self._build(scenario.world)
 
     def _build(self, world: Mapping[str, Any]) -> None:
-        unknown = set(world) - {"topology", "racks", "nodes", "quotas", "priorityClasses"}
+        unknown = set(world) - {"topology", "racks", "nodes", "quotas", "priorityClasses", "served"}
         assert not unknown, sorted(unknown)
+        self.cluster.operator.namespaces = frozenset(world.get("served", ()))
         levels = world.get("topology", {"levels": builders.LEVELS})
         rules = tuple(_health_rule(rule) for rule in levels["healthRules"]) if "healthRules" in levels else None
         names = levels.get("levels", builders.LEVELS)

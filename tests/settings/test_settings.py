@@ -27,6 +27,9 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         pytest.param("MUSTER_PODS_BURST", "-1", "greater than or equal to 0", id="out of bounds"),
         pytest.param("MUSTER_LOG_LEVEL", "loud", "'debug', 'info'", id="not one of"),
         pytest.param("MUSTER_LEADER_ELECT", "perhaps", "boolean", id="no boolean"),
+        pytest.param(
+            "MUSTER_WATCH_NAMESPACES", "team-a,Team_B", "'Team_B' cannot be the name of a namespace", id="no name"
+        ),
         pytest.param("MUSTER_PLAN_QUIET_MS", "99", "MUSTER_PLAN_LATEST_MS", id="two that contradict each other"),
     ],
 )
@@ -63,3 +66,8 @@ def test_the_lease_lives_beside_the_pod(tmp_path: Path) -> None:
     (tmp_path / "namespace").write_text("here\n")
     assert settings.load().lease_namespace_or_default(tmp_path / "namespace") == "here"
     assert settings.load().lease_namespace_or_default(tmp_path / "none") == "muster-system"
+
+
+def test_namespaces_are_separated_by_commas() -> None:
+    assert settings.load(watch_namespaces="team-a, team-b,").namespaces() == {"team-a", "team-b"}
+    assert settings.load().namespaces() == frozenset()

@@ -489,10 +489,12 @@ class Operator:
     """Jobs whose duties have still to be looked at."""
     stuck: set[str] = field(default_factory=set)
     """Jobs whose worker gets through to no duty but dry runs."""
+    namespaces: frozenset[str] = frozenset()
+    """Those it serves; empty: all."""
 
     def start(self) -> None:
         """List everything consistently, then lead; what a former life of this process knew is forgotten."""
-        self.world = World()
+        self.world = World(served=self.namespaces)
         self.feed, self.busy, self.newest, self.gone = {}, {}, {}, set()
         for key, change in self.api.everything():
             self.take(key, change)

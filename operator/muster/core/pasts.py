@@ -57,6 +57,12 @@ class Pasts:
         past = self._pasts.get(node)
         return dict(past.noticed).get(cause) if past is not None else None
 
+    def silent_since(self, node: str) -> int | None:
+        """Since when (ms) a node has been seen to be unready without a break: by our own clock, for that in its record
+        is another's, and counted anew by every process; None: it is ready, or not there."""
+        past = self._pasts.get(node)
+        return past.silent[1] if past is not None and past.silent is not None else None
+
     def avoided(self) -> tuple[Avoided, ...]:
         """The nodes that all jobs avoid, by name."""
         found = (past.avoided for past in self._pasts.values() if _counts(past))
@@ -79,7 +85,7 @@ class Pasts:
     def see(self, before: Node | None, node: Node, at: int) -> set[str]:
         """A node is as it is now; `before` is how it was, None if it was not there."""
         old = self._pasts.get(node.name) or NodePast(node.name)
-        past = self._noticing(old, node, at)
+        past = replace(self._noticing(old, node, at), silent=_silence(old, node, at))
         if before is not None and before.unready_since is not None and node.unready_since is None:
             returns = (*(t for t in past.returns if t > at - FLAP_WINDOW), at)
             held = max(at + hold(len(returns)), past.held_until or 0)
@@ -94,7 +100,7 @@ class Pasts:
         if past is None:
             return set()
         returns = tuple(t for t in past.returns if t > at - FLAP_WINDOW)
-        return self._set(replace(past, noticed=(), returns=returns))
+        return self._set(replace(past, noticed=(), returns=returns, silent=None))
 
     def blame(self, job: Job | Rejected) -> set[str]:
         """A job's status, with the nodes it blames."""
@@ -132,6 +138,19 @@ class Pasts:
             changed |= self._set(replace(self._pasts[name], held_until=None))
         return changed
 
+    def shift(self, by: int) -> None:
+        """The clock was set forward by so much (ms): what was measured by it is moved along."""
+        for past in list(self._pasts.values()):
+            self._set(
+                replace(
+                    past,
+                    returns=tuple(at + by for at in past.returns),
+                    held_until=past.held_until + by if past.held_until is not None else None,
+                    silent=(past.silent[0], past.silent[1] + by) if past.silent is not None else None,
+                    noticed=tuple((cause, at + by) for cause, at in past.noticed),
+                )
+            )
+
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _noticing(self, past: NodePast, node: Node, at: int) -> NodePast:
@@ -156,6 +175,14 @@ class Pasts:
             return set()
         self._inventory.withhold(past.name, after)
         return {past.name}
+
+
+def _silence(past: NodePast, node: Node, at: int) -> tuple[int, int] | None:
+    """A record that names another time is of another silence: in between the node may have been ready."""
+    if node.unready_since is None:
+        return None
+    known = past.silent
+    return known if known is not None and known[0] == node.unready_since else (node.unready_since, at)
 
 
 def _cause(past: NodePast | None) -> int | None:

@@ -69,6 +69,9 @@ class _Planner:
     def look(self, uid: str) -> None:
         """Put the table to one job."""
         job = self._world.job(uid)
+        if job is not None and not self._world.serves(job.namespace):
+            self._wakes[uid] = None
+            return
         if job is None or self._world.assumed(uid) is not None or self._barred(uid):
             return
         if isinstance(job, Rejected):

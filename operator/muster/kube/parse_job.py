@@ -9,33 +9,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 
-from muster.api.failurepolicy import FailurePolicy, OnPodCondition, Unreachable
-from muster.api.trainingjob import MAX_PODS, Backoff, PodRetention, SuccessPolicy, TrainingJobSpec
+from muster.api.trainingjob import MAX_PODS, TrainingJobSpec
 from muster.core.model import (
     ACTIVE,
     Committed,
-    FailureAction,
     FailureRule,
     Job,
-    OnFailure,
     Policy,
     Rejected,
-    Restart,
     RoleSpec,
     Segments,
-    SuccessWhen,
 )
-from muster.kube.parse_meta import Meta, millis, version
+from muster.kube.parse_meta import millis, version
 from muster.kube.parse_status import committed_from
 from muster.kube.parse_values import canonical_hash
-from muster.kube.requests import PodSpec, filter_of, malformed, template_requests
-
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+from muster.kube.raw_job import (
+    RawBackoff,
+    RawFailure,
+    RawMetadata,
+    RawRendered,
+    RawRetention,
+    RawRole,
+    RawRule,
+    RawSegment,
+    RawSpec,
+    RawSuccess,
+    RawTopology,
+    RawUnreachable,
+)
+from muster.kube.requests import filter_of, malformed, template_requests
 
 _DEFAULT = {name: field.default for name, field in TrainingJobSpec.model_fields.items()}
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -52,142 +58,6 @@ IMAGE_PULL_AFTER = 300_000
 """A container that cannot start (image, config) fails the start after this long (ms)."""
 
 
-class _Required(msgspec.Struct):
-    level: str
-
-
-class _Preferred(msgspec.Struct, rename="camel"):
-    level: str
-    wait_seconds: Count = 0
-
-
-class _Segment(msgspec.Struct):
-    level: str
-    size: Positive | None = None
-    sizes: list[Positive] | None = None
-
-
-class _Topology(msgspec.Struct):
-    required: _Required | None = None
-    preferred: _Preferred | None = None
-    segments: list[_Segment] | None = None
-
-
-class _Template(msgspec.Struct):
-    spec: PodSpec
-
-
-class _RenderedContainer(msgspec.Struct, rename="camel"):
-    env: list[dict[str, Any]] | None = None
-    volume_mounts: list[dict[str, Any]] | None = None
-
-
-class _RenderedSpec(msgspec.Struct, rename="camel"):
-    containers: list[_RenderedContainer]
-    init_containers: list[_RenderedContainer] | None = None
-    volumes: list[dict[str, Any]] | None = None
-
-
-class _RenderedMetadata(msgspec.Struct):
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-
-
-class _Rendered(msgspec.Struct):
-    """What the renderer edits in a template: it must have its shape."""
-
-    spec: _RenderedSpec
-    metadata: _RenderedMetadata | None = None
-
-
-class _Role(msgspec.Struct, rename="camel"):
-    name: str
-    replicas: Positive
-    template: _Template
-    topology: _Topology | None = None
-    on_failure: OnFailure = OnFailure.RESTART_JOB
-
-
-class _Success(msgspec.Struct, rename="camel"):
-    roles: list[str] | None = None
-    when: SuccessWhen = SuccessWhen(SuccessPolicy().when)
-    linger_seconds: Count = SuccessPolicy().linger_seconds
-
-
-class _Backoff(msgspec.Struct, rename="camel"):
-    base_seconds: Count = Backoff().base_seconds
-    max_seconds: Count = Backoff().max_seconds
-
-
-class _Retention(msgspec.Struct, rename="camel"):
-    failed_attempts: Count = PodRetention().failed_attempts
-    pods_per_attempt: Count = PodRetention().pods_per_attempt
-
-
-class _ExitCodes(msgspec.Struct, rename="camel"):
-    operator: Literal["In", "NotIn"]
-    values: list[int]
-    container_name: str | None = None
-
-
-class _Message(msgspec.Struct, rename="camel"):
-    contains: str
-    container_name: str | None = None
-
-
-class _PodCondition(msgspec.Struct):
-    type: str
-    status: str = OnPodCondition(type="-").status
-
-
-class _Rule(msgspec.Struct, rename="camel"):
-    action: FailureAction
-    counted: bool = True
-    on_exit_codes: _ExitCodes | None = None
-    on_termination_message: _Message | None = None
-    on_pod_conditions: list[_PodCondition] | None = None
-
-
-class _Unreachable(msgspec.Struct, rename="camel"):
-    action: Literal["Replace", "Wait"] = Unreachable().action
-    after_seconds: Count = Unreachable().after_seconds
-
-
-class _Failure(msgspec.Struct, rename="camel"):
-    restart: Restart = Restart(FailurePolicy().restart)
-    node_failure: Literal["Repair", "Requeue"] = FailurePolicy().node_failure
-    wait_for_repair_seconds: Count = FailurePolicy().wait_for_repair_seconds
-    max_restarts: Count = FailurePolicy().max_restarts
-    reset_after_seconds: Count = FailurePolicy().reset_after_seconds
-    max_disruptions: Count = FailurePolicy().max_disruptions
-    failure_grace_seconds: Count = FailurePolicy().failure_grace_seconds
-    rules: list[_Rule] | None = None
-    unreachable: _Unreachable | None = None
-    quarantine_seconds: Count = FailurePolicy().quarantine_seconds
-
-
-class _Spec(msgspec.Struct, rename="camel"):
-    roles: list[_Role]
-    suspend: bool = False
-    priority_class_name: str = _DEFAULT["priority_class_name"]
-    launcher: str = _DEFAULT["launcher"]
-    topology: _Topology | None = None
-    success_policy: _Success | None = None
-    backoff: _Backoff | None = None
-    bind_timeout_seconds: Count = _DEFAULT["bind_timeout_seconds"]
-    start_timeout_seconds: Count = _DEFAULT["start_timeout_seconds"]
-    active_deadline_seconds: Count | None = None
-    ttl_seconds_after_finished: Count | None = None
-    pod_retention: _Retention | None = None
-    failure_policy: _Failure | None = None
-
-
-class _Metadata(Meta):
-    generation: int = 0
-    finalizers: list[str] | None = None
-    annotations: dict[str, str] | None = None
-
-
 class _RefusalError(Exception):
     """Carries path and sentence from where a fault is found to `job_from`; never leaves this module."""
 
@@ -200,7 +70,7 @@ def job_from(obj: Mapping[str, Any]) -> Job | Rejected:
     manifest["metadata"] = raw
     status = committed_from(manifest.get("status"))
     try:
-        meta = _converted({k: v for k, v in raw.items() if v is not None}, _Metadata, "metadata")
+        meta = _converted({k: v for k, v in raw.items() if v is not None}, RawMetadata, "metadata")
     except _RefusalError as fault:
         return _rejected(_readable(raw), manifest, status, fault)
     try:
@@ -209,12 +79,12 @@ def job_from(obj: Mapping[str, Any]) -> Job | Rejected:
         return _rejected(meta, manifest, status, fault)
 
 
-def _job(meta: _Metadata, manifest: dict[str, Any], status: Committed) -> Job:
-    spec = _converted(_without_nulls(manifest.get("spec")), _Spec, "spec")
+def _job(meta: RawMetadata, manifest: dict[str, Any], status: Committed) -> Job:
+    spec = _converted(_without_nulls(manifest.get("spec")), RawSpec, "spec")
     _check_names(meta, spec)
     raw = manifest["spec"]
     for i, role in enumerate(raw["roles"]):
-        _converted(role["template"], _Rendered, f"spec.roles[{i}].template")
+        _converted(role["template"], RawRendered, f"spec.roles[{i}].template")
     try:
         templates = tuple(canonical_hash([r["template"], spec.launcher]) for r in raw["roles"])
         roles_hash = canonical_hash([raw["roles"], raw.get("topology"), spec.launcher, spec.priority_class_name])
@@ -226,7 +96,7 @@ def _job(meta: _Metadata, manifest: dict[str, Any], status: Committed) -> Job:
         )
     if status.placement is not None and status.live:
         _check_placement(status)
-    topology = spec.topology or _Topology()
+    topology = spec.topology or RawTopology()
     preferred = [t.preferred for t in (topology, *(r.topology for r in spec.roles)) if t is not None and t.preferred]
     marks = (*(meta.labels or {}), *(meta.annotations or {}))
     return Job(
@@ -251,7 +121,7 @@ def _job(meta: _Metadata, manifest: dict[str, Any], status: Committed) -> Job:
     )
 
 
-def _check_names(meta: _Metadata, spec: _Spec) -> None:
+def _check_names(meta: RawMetadata, spec: RawSpec) -> None:
     """Names become parts of the names of pods, hosts and the Service, whose 63 characters they must leave room in."""
     for path, value in (
         ("metadata.uid", meta.uid),
@@ -296,7 +166,7 @@ def _check_placement(status: Committed) -> None:
         )
 
 
-def _role(index: int, role: _Role, template: str) -> RoleSpec:
+def _role(index: int, role: RawRole, template: str) -> RoleSpec:
     path = f"spec.roles[{index}]"
     pod = role.template.spec
     if not pod.containers:
@@ -304,7 +174,7 @@ def _role(index: int, role: _Role, template: str) -> RoleSpec:
     if (found := malformed(pod)) is not None:
         where, what = found
         raise _RefusalError(f"{path}.template.spec.{where}", what.message)
-    topology = role.topology or _Topology()
+    topology = role.topology or RawTopology()
     return RoleSpec(
         name=role.name,
         count=role.replicas,
@@ -321,7 +191,7 @@ def _role(index: int, role: _Role, template: str) -> RoleSpec:
     )
 
 
-def _segments(path: str, segment: _Segment, count: int) -> Segments:
+def _segments(path: str, segment: RawSegment, count: int) -> Segments:
     sizes = segment.sizes
     if segment.size is not None and sizes is None:
         return Segments(segment.level, segment.size)
@@ -335,12 +205,12 @@ def _segments(path: str, segment: _Segment, count: int) -> Segments:
     return Segments(segment.level, max(sizes), tuple(sizes))
 
 
-def _policy(spec: _Spec, prefer_wait: int) -> Policy:
-    success = spec.success_policy or _Success()
-    backoff = spec.backoff or _Backoff()
-    retention = spec.pod_retention or _Retention()
-    failure = spec.failure_policy or _Failure()
-    unreachable = failure.unreachable or _Unreachable()
+def _policy(spec: RawSpec, prefer_wait: int) -> Policy:
+    success = spec.success_policy or RawSuccess()
+    backoff = spec.backoff or RawBackoff()
+    retention = spec.pod_retention or RawRetention()
+    failure = spec.failure_policy or RawFailure()
+    unreachable = failure.unreachable or RawUnreachable()
     deadline, ttl = spec.active_deadline_seconds, spec.ttl_seconds_after_finished
     return Policy(
         success_roles=tuple(success.roles or ()),
@@ -370,7 +240,7 @@ def _policy(spec: _Spec, prefer_wait: int) -> Policy:
     )
 
 
-def _rule(rule: _Rule) -> FailureRule:
+def _rule(rule: RawRule) -> FailureRule:
     codes, message, conditions = rule.on_exit_codes, rule.on_termination_message, rule.on_pod_conditions
     container = (codes.container_name if codes else message.container_name if message else None) or ""
     return FailureRule(
@@ -401,17 +271,17 @@ def _converted(value: Any, kind: type[Any], path: str) -> Any:
         raise _RefusalError(path, "cannot be read; apply the manifest again") from None
 
 
-def _readable(raw: Mapping[str, Any]) -> _Metadata:
+def _readable(raw: Mapping[str, Any]) -> RawMetadata:
     """Of metadata that does not have its shape, what does."""
     fields = {k: raw[k] for k in ("name", "namespace", "uid", "resourceVersion") if isinstance(raw.get(k), str)}
     generation = raw.get("generation")
-    meta: _Metadata = msgspec.convert(fields, _Metadata)
+    meta: RawMetadata = msgspec.convert(fields, RawMetadata)
     meta.generation = generation if isinstance(generation, int) else 0
     meta.deletion_timestamp = str(raw["deletionTimestamp"])[:64] if raw.get("deletionTimestamp") is not None else None
     return meta
 
 
-def _rejected(meta: _Metadata, manifest: dict[str, Any], status: Committed, fault: _RefusalError) -> Rejected:
+def _rejected(meta: RawMetadata, manifest: dict[str, Any], status: Committed, fault: _RefusalError) -> Rejected:
     path, message = fault.args
     return Rejected(
         id=meta.uid,

@@ -20,7 +20,7 @@ CLUSTER = "cluster"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One write. `at` in seconds on the server's wall clock, `by` whose request it was; `data` the object as JSON."""
+    """One write. `at` in seconds on a clock that nobody sets, `by` whose request it was; `data` the object as JSON."""
 
     rv: int
     kind: str

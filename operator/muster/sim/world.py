@@ -69,7 +69,7 @@ class World:
         self._stack.enter_context(self.journal.open())
         self.server = Server(self.wall, seed=seed)
         self.server.adopt(_definitions())
-        self.record = Record(self.server, lambda: self.wall() / 1000)
+        self.record = Record(self.server, lambda: START / 1000 + self.loop.time())
         self._due: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
         self.server.on_write = self._wrote

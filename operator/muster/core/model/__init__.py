@@ -5,8 +5,10 @@ Everybody imports from here; which module a word stands in matters to nobody but
 
 from muster.core.model.change import (
     Change,
+    ClockSet,
     Elapsed,
     Freed,
+    Ghost,
     Gone,
     Leading,
     Lost,
@@ -99,6 +101,7 @@ __all__ = [
     "Blame",
     "Change",
     "Child",
+    "ClockSet",
     "Committed",
     "ContainerEnd",
     "CreatePod",
@@ -114,6 +117,7 @@ __all__ = [
     "Filter",
     "Found",
     "Freed",
+    "Ghost",
     "Gone",
     "HealthAction",
     "HealthRule",

@@ -122,13 +122,15 @@ class NodePast:
     """What is remembered of a node, by name, beyond its record; see `pasts`. Times in ms.
 
     `returns`: when it came back from being unready, the latest ones; `held_until`: for that it gets no new pods before
-    then. `noticed`: by cause of a Drain rule since when a label or taint that carries no time has been seen. `blames`:
-    of the jobs (uid) that blamed it last, when each did. `cleared`: the latest annotation seen on it.
+    then. `silent`: while it is unready, the time of that by its record, and when that was first seen. `noticed`: by
+    cause of a Drain rule since when a label or taint that carries no time has been seen. `blames`: of the jobs (uid)
+    that blamed it last, when each did. `cleared`: the latest annotation seen on it.
     """
 
     name: str
     returns: tuple[int, ...] = ()
     held_until: int | None = None
+    silent: tuple[int, int] | None = None
     noticed: tuple[tuple[str, int], ...] = ()
     blames: tuple[tuple[str, int], ...] = ()
     avoided: Avoided | None = None

@@ -49,5 +49,5 @@ def _clock_jumps(scene: Scene, draw: random.Random) -> None:
 
 @kind
 def _clock_skew(scene: Scene, draw: random.Random) -> None:
-    """The wall clock of one operator goes wrong: a second ahead, or minutes behind."""
-    draw.choice(scene.world.seats).skew = draw.choice([-300_000, -2_000, 0, 1_500])
+    """The wall clock of one operator goes wrong, by seconds or minutes, ahead or behind."""
+    draw.choice(scene.world.seats).skew = draw.choice([-300_000, -2_000, 0, 1_500, 30_000, 600_000])
