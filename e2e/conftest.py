@@ -18,6 +18,9 @@ from e2e.plane import Plane
 from e2e.process import Process
 from e2e.watcher import Watcher
 
+# Those need a Docker daemon and images, which `python -m e2e.kind test` provides; named, they are collected all the same.
+collect_ignore = ["kind"]
+
 
 @pytest.fixture(scope="session")
 def controlplane(request: pytest.FixtureRequest) -> Iterator[Plane]:
