@@ -33,7 +33,7 @@ def main(words: Sequence[str]) -> int:
         match list(words):
             case ["test", *arguments]:
                 return run([sys.executable, "-m", "pytest", str(ROOT / "e2e/kind"), *arguments])
-            case ["run", *command] if command:
+            case ["run", "--", *command] | ["run", *command] if command:
                 return run(command)
             case ["image", *platforms] if len(platforms) <= 1:
                 return operator(*platforms)

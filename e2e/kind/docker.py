@@ -79,16 +79,23 @@ def save(image: str, tar: Path) -> None:
     partial.replace(tar)
 
 
+def forget(image: str) -> None:
+    """Remove an image."""
+    run(["docker", "rmi", image])
+
+
 def exec_in(container: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command in a container."""
     return run(["docker", "exec", container, *command], check=check)
 
 
 def empty() -> None:
-    """Remove every container and volume of the daemon. Only for one of our own."""
+    """Remove every container and volume of the daemon, and images that have been nobody's for a week (the others make
+    the next build quick). Only for one of our own."""
     containers = output(["docker", "ps", "--all", "--quiet"]).split()
     if containers:
         run(["docker", "rm", "--force", "--volumes", *containers])
     volumes = output(["docker", "volume", "ls", "--quiet"]).split()
     if volumes:
         run(["docker", "volume", "rm", "--force", *volumes])
+    run(["docker", "image", "prune", "--force", "--filter", "until=168h"])

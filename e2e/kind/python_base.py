@@ -77,7 +77,7 @@ def _download(tree: Path, wanted: list[str]) -> None:
     shutil.copyfile("/etc/resolv.conf", borrowed[0])
     shutil.copyfile(ROOT / "constraints.txt", borrowed[1])
     shutil.copyfile(os.environ.get("PIP_CERT") or CERTIFICATES, borrowed[2])
-    env = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "PIP_CERT": "/tmp/certificates.pem"}
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "PIP_CERT": "/tmp/certificates.pem"}
     env |= {f"PIP_{name}": os.environ[f"PIP_{name}"] for name in PASSED_ON if f"PIP_{name}" in os.environ}
     env |= {name: os.environ[name] for name in PROXIES if name in os.environ}
     run(["chroot", tree, "python3", "-m", "venv", "/tmp/pip"], env=env)

@@ -73,6 +73,7 @@ def _component(image: str, base: str, content: dict[str, Path], entrypoint: str,
         (context / "Dockerfile").write_text("\n".join([*lines, f'ENTRYPOINT ["{entrypoint}"]', ""]))
         docker.build(context, image, classic=True)
     docker.save(image, tars / f"{image.rsplit('/', 1)[-1].partition(':')[0]}.tar")
+    docker.forget(image)
 
 
 def _node_context(parts: Parts, context: Path) -> Path:
