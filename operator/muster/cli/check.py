@@ -43,8 +43,8 @@ def command(
 ) -> None:
     """Say whether muster works on a cluster: its kinds are served, and a replica renews the lease.
 
-    The lease is that of the settings (MUSTER_LEASE_NAMESPACE, MUSTER_LEASE_NAME). It is watched until it is renewed, for as
-    long as it holds: no clock of another machine is trusted.
+    The lease is that of the settings (MUSTER_LEASE_NAMESPACE, MUSTER_LEASE_NAME). It is watched until it is renewed,
+    for as long as it holds: no clock of another machine is trusted.
 
     Exit codes: 0 all is well; 1 something is not.
 
