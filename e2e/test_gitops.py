@@ -187,21 +187,21 @@ def test_from_client_side_to_server_side_apply_nothing_changes(cluster: Cluster,
     assert tool.versions(jobs) == versions
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: str(each["metadata"]["name"]))
-def test_the_examples_are_admitted_and_applied_without_drift(cluster: Cluster, tool: Tool, example: Object) -> None:
-    path = muster("trainingjobs", cluster.namespace)
-    body = copy.deepcopy(example)
-    body["metadata"].pop("namespace", None)
-    cluster.client.post(path, body, dryRun="All", fieldValidation="Strict")
-    for way in (CLIENT, SERVER):
-        tool(*way, given=[body])
-        # No operator has written the status yet. The API server stores the CRD's default of it with the first update.
-        tool(*way, given=[body])
-        before = tool.versions([body])
-        tool(*way, given=[body])
-        assert tool.versions([body]) == before
-        assert tool("diff", *DIFF[way], "-f", "-", given=[body]) == ""
-        cluster.delete_job(body["metadata"]["name"])
+@WAYS
+def test_the_examples_are_admitted_and_applied_without_drift(
+    cluster: Cluster, tool: Tool, way: tuple[str, ...]
+) -> None:
+    given = copy.deepcopy(EXAMPLES)
+    for one in given:
+        one["metadata"].pop("namespace", None)
+        cluster.client.post(muster("trainingjobs", cluster.namespace), one, dryRun="All", fieldValidation="Strict")
+    tool(*way, given=given)
+    # No operator has written the status yet: the API server stores the CRD's default of it with the first update.
+    tool(*way, given=given)
+    before = tool.versions(given)
+    tool(*way, given=given)
+    assert tool.versions(given) == before
+    assert tool("diff", *DIFF[way], "-f", "-", given=given) == ""
 
 
 def test_kustomize_builds_a_run_of_its_own(cluster: Cluster) -> None:
