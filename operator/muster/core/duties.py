@@ -130,7 +130,7 @@ def _start(world: World, job: Job, placement: Placement, now: int) -> Iterable[D
             when = stops_at(world, job, s)
             if when is None or now < when:
                 before.add((s.pod.role, s.pod.rank))
-    before |= {(s.pod.role, s.pod.rank) for s in world.ghosts_of(job.id) if now < ghost_until(world, job, s)}
+    before |= {(ghost.role, ghost.rank) for ghost in world.ghosts_of(job.id) if now < ghost_until(world, job, ghost)}
     complete = True
     nominations: list[Duty] = []
     for role, nodes in enumerate(placement.nodes):
@@ -164,7 +164,7 @@ def _end_pods(world: World, pods: Iterable[SeenPod], now: int, grace: int | None
         if pod.terminal:
             continue
         job = world.acknowledged(pod.job) if pod.job else None
-        if off(world, pod, patience(job if isinstance(job, Job) else None), now):
+        if off(world, pod.node, patience(job if isinstance(job, Job) else None), now):
             yield DeletePod(pod.id, pod.name, 0, force=True)
         elif not pod.terminating:
             yield DeletePod(pod.id, pod.name, grace)
