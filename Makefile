@@ -47,7 +47,8 @@ tools: $(STAMP) ## build helm and kind (needs Go)
 
 e2e: $(STAMP) controlplane ## the API suite and the operator against a real control plane (needs Go)
 	$(BIN)/python -m pytest tests/conformance --server real
-	$(BIN)/python -m pytest e2e --server real
+	@# Tests mostly wait for kubelets and leases: two at once, each with a control plane of its own.
+	$(BIN)/python -m pytest e2e --server real --numprocesses 2 --dist loadfile
 
 demo: $(STAMP) ## a 4,608-GPU cluster in this machine's memory, gangs scheduled on it, in a minute (muster demo --help)
 	$(BIN)/muster demo
