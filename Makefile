@@ -47,7 +47,8 @@ tools: $(STAMP) ## build helm and kind (needs Go)
 
 e2e: $(STAMP) controlplane ## the API suite and the operator against a real control plane (needs Go)
 	$(BIN)/python -m pytest tests/conformance --server real
-	$(BIN)/python -m pytest e2e --server real
+	@# Tests mostly wait for kubelets and leases: two at once, each with a control plane of its own.
+	$(BIN)/python -m pytest e2e --server real --numprocesses 2 --dist loadfile
 
 demo: $(STAMP) ## a 4,608-GPU cluster in this machine's memory, gangs scheduled on it, in a minute (muster demo --help)
 	$(BIN)/muster demo
@@ -72,11 +73,13 @@ bench-queue: $(STAMP) ## the queue with 20,000 waiting jobs, written to benchmar
 bench: $(STAMP) controlplane bench-queue ## figures and ratios, written to benchmarks/results
 	$(BIN)/python -m benchmarks
 
-crds: $(STAMP) ## write crds/ from the models
+crds: $(STAMP) ## write crds/ from the models, and the chart's copy
 	$(BIN)/muster crds --output crds
+	$(BIN)/python helm/generate.py
 
-settings: $(STAMP) ## write docs/settings.md from the settings
+settings: $(STAMP) ## write docs/settings.md and the chart's values from the settings
 	$(BIN)/muster settings --markdown > docs/settings.md
+	$(BIN)/python helm/generate.py
 
 pictures: $(STAMP) ## draw the pictures of docs/ anew (a minute: one is of a run of the demo)
 	$(BIN)/python docs/placement_pictures.py

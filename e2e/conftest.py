@@ -78,3 +78,13 @@ def operator(cluster: Cluster, tmp_path: Path) -> Iterator[Operators]:
         yield made
     finally:
         made.stop()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests that passed have measured; they print it as lines that begin with FIGURE."""
+    passed = terminalreporter.getreports("passed")
+    figures = [line for report in passed for line in report.capstdout.splitlines() if line.startswith("FIGURE ")]
+    if figures:
+        terminalreporter.section("figures")
+        for line in figures:
+            terminalreporter.line(line.removeprefix("FIGURE "))

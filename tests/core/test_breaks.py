@@ -18,6 +18,7 @@ from muster.core.model import (
     Phase,
     Pod,
     Stage,
+    SuccessWhen,
     Taint,
     Upsert,
 )
@@ -78,9 +79,23 @@ def test_a_pod_that_failed(failure: Failure, fault: Fault, blames: bool, said: s
 
 def test_a_pod_that_ends_because_it_is_deleted_is_no_failure_of_the_job() -> None:
     """Seen only at its end: told to end, it ended with an exit code of its own."""
-    (found,) = look(first=replace(failed(Failure(143, None, "Error")), terminating=True)).breaks
+    (found,) = look(first=replace(failed(Failure(143, None, "Error")), terminating=True, cut_short=True)).breaks
     assert (found.rank, found.fault, found.blames) == (0, Fault.DISRUPTED, False)
     assert "was deleted: exit code 143" in found.why
+
+
+def test_one_that_had_failed_before_it_was_deleted_did_so_by_itself() -> None:
+    (found,) = look(first=replace(failed(ENDED), terminating=True)).breaks
+    assert found.fault is Fault.OWN
+
+
+@pytest.mark.parametrize("cut_short", [True, False])
+def test_a_pod_that_ends_well_because_it_is_deleted_has_not_succeeded(cut_short: bool) -> None:
+    ended = replace(gang(LLM)[0], stage=Stage.SUCCEEDED, terminating=True, cut_short=cut_short)
+    of = replace(LLM, policy=replace(LLM.policy, success_when=SuccessWhen.FIRST_RANK))
+    seen = look(of, first=ended)
+    assert [(b.rank, b.fault, b.blames) for b in seen.breaks] == ([(0, Fault.DISRUPTED, False)] if cut_short else [])
+    assert (seen.succeeded, seen.all_ran) == (not cut_short, not cut_short)
 
 
 @pytest.mark.parametrize(

@@ -151,9 +151,30 @@ def test_what_the_rules_of_a_failure_policy_look_at() -> None:
     assert pod.failure.conditions == (("DisruptionTarget", "True"),)
 
 
+@pytest.mark.parametrize(
+    ("until", "grace", "cut_short"),
+    [
+        pytest.param("2026-03-01T13:00:31Z", 30, False, id="it had ended a second before the deletion"),
+        pytest.param("2026-03-01T13:00:30Z", 30, True, id="in the same second"),
+        pytest.param("2026-03-01T13:00:10Z", 30, True, id="told to end, 20 s before it did"),
+        pytest.param("2026-03-01T13:00:01Z", 0, False, id="deleted at once when it had ended"),
+        pytest.param(None, None, False, id="not deleted"),
+    ],
+)
+def test_whether_a_pod_ended_because_it_was_told_to(until: str | None, grace: int | None, cut_short: bool) -> None:
+    obj = objects.pod(phase="Succeeded", containerStatuses=ended(0, 0))
+    if until is not None:
+        obj["metadata"] |= {"deletionTimestamp": until, "deletionGracePeriodSeconds": grace}
+    pod = parse.pod(b(obj))
+    assert (pod.terminating, pod.cut_short, pod.done) == (until is not None, cut_short, not cut_short)
+
+
 def test_finished_and_collected() -> None:
     assert parse.pod(b(objects.pod(phase="Failed", containerStatuses=ended(1)))).finished_at is None
     assert parse.pod(b(objects.pod(phase="Succeeded", containerStatuses=ended(0, 0)))).finished_at == T0 + 3_600_000
+    obj = objects.pod(phase="Failed", containerStatuses=ended(1))
+    obj["metadata"] |= {"deletionTimestamp": "2026-03-01T13:00:00Z", "deletionGracePeriodSeconds": 30}
+    assert parse.pod(b(obj)).cut_short, "not known to have ended before"
     gone = [{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}]
     assert parse.pod(b(objects.pod(phase="Failed", conditions=gone))).collected
 

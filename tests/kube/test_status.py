@@ -130,6 +130,8 @@ COMMITTED = st.builds(
     blamed=st.lists(BLAMED, max_size=3, unique_by=lambda blame: blame.node).map(tuple),
     reservation=st.none() | reservations(),
     repairs=COUNT,
+    opened=COUNT,
+    leaving=st.sets(st.tuples(NAME, COUNT, NAME), max_size=5).map(sorted).map(tuple),
     last_repair=st.none() | REPAIRS,
 )
 

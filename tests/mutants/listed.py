@@ -138,7 +138,7 @@ MUTANTS = (
     Mutant(
         "pods that vanished on a silent machine are forgotten",
         "core/observe.py",
-        "if not seen.at(ghost_until(world, job, s), now)]",
+        "if not seen.at(ghost_until(world, job, ghost), now)]",
         "if False]",
     ),
     Mutant(
@@ -152,6 +152,20 @@ MUTANTS = (
         "loop.py",
         "            self.put(ClockSet(by))\n",
         "",
+    ),
+    Mutant(
+        "a new leader does not look for pods that vanished",
+        "core/world.py",
+        "                    self._look_for_ghosts()\n",
+        "                    pass\n",
+        ("forced@0",),
+    ),
+    Mutant(
+        "where ranks ran before they moved is not kept",
+        "core/lifecycle.py",
+        "return tuple(sorted({*s.status.leaving, *moved}))",
+        "return ()",
+        ("forced@0",),
     ),
     Mutant(
         "a failed pod of a running gang is not noticed",

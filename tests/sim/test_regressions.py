@@ -12,6 +12,7 @@ FAILED_ONCE = {
     "second@0 0/write:37=crash-before": "the embedded API server took a time whose fraction stands in its year too "
     "(2027-...:22.027Z) for none",
     "blame@0 0/read:22=crash-after 0/write:7=freeze-before:25": "as the one before, by the millisecond of another time",
+    "forced@0 0/nodes:2=delay:1.5": "a pod vanished from a silent machine before the operator heard of the silence",
     "second@0 0/write:23=freeze-late:25": "the judge asked a write that was 25 s on its way to know what came later",
 }
 

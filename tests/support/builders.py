@@ -195,6 +195,8 @@ def committed(of: Job, phase: Phase, nodes: Sequence[Sequence[str]] = (), *, att
         "phase_since": START,
         "placement": placement(of, nodes, attempt=attempt) if nodes else None,
     }
+    if phase not in (Phase.PENDING, Phase.PLACED, Phase.SUSPENDED):
+        values |= {"opened": attempt - (phase is Phase.REPAIRING)}
     if phase is Phase.RUNNING:
         values |= {"running_since": START, "started": START}
     if phase in (Phase.SUCCEEDED, Phase.FAILED):

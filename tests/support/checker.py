@@ -88,6 +88,7 @@ class Checker:
         """Read on in the history."""
         for entry in history:
             self._last = entry
+            self._give_up(entry.at)
             match entry.kind:
                 case Kind.JOB:
                     self._job(entry)
@@ -381,6 +382,17 @@ class Checker:
             if attempt.ended or births[pod.rank or 0] != pod.born:
                 return True
         return False
+
+    def _give_up(self, at: int) -> None:
+        """What is at large on a machine that has been silent for as long as its job's policy says, or answers again,
+        is waited for no longer."""
+        for pod in list(self.at_large.values()):
+            job, node = self.jobs.get(pod.job or ""), self.nodes.get(pod.node or "")
+            if job is None or node is None:
+                continue
+            over = job.policy.replaces_unreachable and at >= (node.unready_since or 0) + job.policy.unreachable_after
+            if node.unready_since is None or over:
+                del self.at_large[pod.id]
 
     def _may_force(self, pod: Pod, job: Job | None, entry: Entry) -> bool:
         if pod.node not in self.nodes:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from tests.support import builders as b
 from tests.support.faketransport import now, virtual
 from tests.worker import fake
 
-from muster.core.model import Change, CreatePod, Duty, Gone, Job, Kind, Lost, Phase, Transition, Upsert
+from muster.core.model import Change, CreatePod, Duty, Gone, Job, Kind, Lost, Phase, Stage, Transition, Upsert
 from muster.core.world import World
 from muster.kube.errors import Answer
 from muster.worker.carry import Carrier
@@ -32,6 +33,7 @@ class Pool:
             self.world.apply(change)
         self.outcomes: list[tuple[str, Outcome]] = []
         self.defects: list[str] = []
+        self.kept: list[str] = []
         tools = self.bench.tools
         steps = Steps(self.api, Views(self.api, tools), tools)
         more = {"derive": derive} if derive is not None else {}
@@ -48,6 +50,9 @@ class Pool:
 
     def settled(self, job: Any, transition: Transition, outcome: Outcome, seconds: float) -> None:
         self.outcomes.append((job.name, outcome))
+
+    def outlives(self, job: Job) -> None:
+        self.kept.append(job.name)
 
     def defect(self, where: str) -> None:
         self.defects.append(where)
@@ -79,6 +84,25 @@ async def test_commits_then_carries_out() -> None:
     await asyncio.sleep(3600)
     assert len(t.api.calls) == calls, "when nothing changes nothing is written"
     assert t.workers.counts.busy == 0
+
+
+@pytest.mark.parametrize(("gitops", "wait", "told"), [(True, 61, ["a"]), (True, 50, []), (False, 61, [])])
+def test_that_a_job_outlives_its_ttl_for_gitops_is_told(gitops: bool, wait: float, told: list[str]) -> None:
+    ended = b.committed(b.job("a", ttl=60_000), Phase.SUCCEEDED, [["n0", "n1"]], live=False)
+    job = replace(ended, gitops=gitops)
+
+    @virtual
+    async def scene() -> None:
+        t = Pool(job)
+        t.world.apply(Upsert(b.pod(job, 0, Stage.SUCCEEDED, "n0"), b.START))
+        await asyncio.sleep(wait)
+        t.workers.kick(job.id)
+        await asyncio.sleep(1)
+        t.workers.kick(job.id)
+        await asyncio.sleep(1)
+        assert t.kept == told
+
+    scene()
 
 
 @virtual

@@ -174,6 +174,16 @@ class Reservation(Model):
     until: Time | None = Field(default=None, description="When it lapses.")
 
 
+class Left(Model):
+    """Where ranks of a role ran before a repair moved them."""
+
+    role: ObjectName = Field(description="Name of the role.")
+    ranks: list[Count] = Field(
+        max_length=10_000, json_schema_extra=ATOMIC, description="Ranks; one that moved twice stands here twice."
+    )
+    nodes: HostList = Field(description="Their nodes, in the same order, as a host list.")
+
+
 class Blamed(Model):
     """A node that this job blames for failures."""
 
@@ -215,6 +225,13 @@ class TrainingJobStatus(Model):
     last_failure: LastFailure | None = Field(default=None, description="The latest failure.")
     start_failures: StartFailures | None = Field(default=None, description="Starts that failed in a row.")
     repairs: Count | None = Field(default=None, description="Repairs since all pods last ran.")
+    opened: Count | None = Field(default=None, description="The last attempt whose pods were let start.")
+    leaving: list[Left] | None = Field(
+        default=None,
+        max_length=16,
+        json_schema_extra=list_map("role"),
+        description="Where ranks ran that moved since the gang last started: machines that do not answer may run them.",
+    )
     last_repair: LastRepair | None = Field(
         default=None, description="The last repair or restart in place, with its times."
     )

@@ -22,7 +22,7 @@ from muster.core.model import (
     Stage,
 )
 from muster.core.rules import first_match
-from muster.core.stopped import patience, silent
+from muster.core.stopped import off, patience, silent
 from muster.core.world import SeenPod, World
 
 Ranks = Sequence[Sequence[SeenPod | None]]
@@ -43,7 +43,8 @@ class Fault(Enum):
 @dataclass(frozen=True, slots=True)
 class Break:
     """One rank that does not run on. `why` is a sentence for people; `rule` the rule of the failure policy that matched
-    its pod; `blames` the node by name; `silent`: its process may still run on a machine that does not answer."""
+    its pod; `blames` the node by name; `silent`: its process may still run on a machine that does not answer; `over`:
+    that was waited for for as long as the policy says, or the machine is off."""
 
     role: int
     rank: int
@@ -60,6 +61,7 @@ class Break:
     """When (ms) it happened by its own record, and"""
     noticed: int | None = None
     """when it was seen to be a failure; None: now, as far as is known."""
+    over: bool = False
 
     @property
     def action(self) -> FailureAction | None:
@@ -165,6 +167,9 @@ class _Rank:
             self._judge_failed(seen.pod, seen.since)
         elif seen.pod.stage is not Stage.SUCCEEDED:
             self._judge_living(seen)
+        elif seen.pod.cut_short:
+            why = f"the pod of {self.who} on {self.where} was deleted before it had finished"
+            self._broke(Fault.DISRUPTED, why, pod=seen.pod, since=seen.since)
 
     def _judge_fresh(self, seen: SeenPod | None) -> None:
         """A rank of a repair whose pod is being made: its node has to take it still."""
@@ -192,7 +197,7 @@ class _Rank:
             why = f"{self.who} on {self.where} was disrupted: {failure.reason}: {failure.message}".rstrip(": ")
             fault = Fault.NODE if failure.refused else Fault.DISRUPTED
             self._broke(fault, why, rule=rule, blames=failure.refused, pod=pod, since=since)
-        elif pod.terminating:  # what has ended is deleted at once: it was told to end while it ran
+        elif pod.cut_short:
             why = f"the pod of {self.who} on {self.where} was deleted: {how(pod)}"
             self._broke(Fault.DISRUPTED, why, rule=rule, pod=pod, since=since)
         elif rule is None and self.job.roles[self.role].on_failure is OnFailure.IGNORE:
@@ -277,9 +282,9 @@ class _Rank:
         since: int | None = None,
     ) -> None:
         at, noticed = self._times(fault, pod, since)
-        name = self.placement.roles[self.role]
+        name, over = self.placement.roles[self.role], off(self.world, self.where, patience(self.job), self.now)
         self.found.breaks.append(
-            Break(self.role, self.rank, self.where, fault, why, rule, blames, silent, pod, name, at, noticed)
+            Break(self.role, self.rank, self.where, fault, why, rule, blames, silent, pod, name, at, noticed, over)
         )
 
     def _times(self, fault: Fault, pod: Pod | None, since: int | None) -> tuple[int | None, int | None]:

@@ -130,7 +130,7 @@ def _start(world: World, job: Job, placement: Placement, now: int) -> Iterable[D
             when = stops_at(world, job, s)
             if when is None or now < when:
                 before.add((s.pod.role, s.pod.rank))
-    before |= {(s.pod.role, s.pod.rank) for s in world.ghosts_of(job.id) if now < ghost_until(world, job, s)}
+    before |= {(ghost.role, ghost.rank) for ghost in world.ghosts_of(job.id) if now < ghost_until(world, job, ghost)}
     complete = True
     nominations: list[Duty] = []
     for role, nodes in enumerate(placement.nodes):
@@ -164,17 +164,22 @@ def _end_pods(world: World, pods: Iterable[SeenPod], now: int, grace: int | None
         if pod.terminal:
             continue
         job = world.acknowledged(pod.job) if pod.job else None
-        if off(world, pod, patience(job if isinstance(job, Job) else None), now):
+        if off(world, pod.node, patience(job if isinstance(job, Job) else None), now):
             yield DeletePod(pod.id, pod.name, 0, force=True)
         elif not pod.terminating:
             yield DeletePod(pod.id, pod.name, grace)
 
 
+def expired(job: Job, now: int) -> bool:
+    """It has finished and its ttlSecondsAfterFinished has passed."""
+    status, ttl = job.status, job.policy.ttl
+    return status.phase in FINISHED and ttl is not None and status.finished is not None and now >= status.finished + ttl
+
+
 def _finished(world: World, job: Job, now: int) -> Iterable[Duty]:
     yield from _end_pods(world, world.seen_pods_of(job.id), now, None)
-    status, ttl = job.status, job.policy.ttl
-    expired = ttl is not None and status.finished is not None and now >= status.finished + ttl
-    if expired and not status.live and not job.gitops:
+    status, over = job.status, expired(job, now)
+    if over and not status.live and not job.gitops:
         yield DeleteJob(job.rv)
         return
     if status.live:
@@ -182,7 +187,7 @@ def _finished(world: World, job: Job, now: int) -> Iterable[Duty]:
     for child in world.children_of(job.id):
         if not child.terminating:
             yield DropChild(child.id, child.name)
-    if expired:  # a re-sync would run the job again, so only what it made goes
+    if over:  # a re-sync would run the job again, so only what it made goes
         for pod in world.pods_of(job.id):
             if pod.terminal and not pod.terminating:
                 yield DeletePod(pod.id, pod.name)

@@ -182,6 +182,14 @@ class Announcement:
     warning: bool = False
 
 
+TTL_KEPT = Announcement(
+    "TTLKeptForGitOps",
+    "ttlSecondsAfterFinished has passed: its pods are deleted. The job itself stays, since Argo CD or Flux tracks it "
+    "and its next sync would run it again; take it out of the source to have it deleted.",
+)
+"""The Event where a job outlives its ttlSecondsAfterFinished."""
+
+
 def announce(job: Job | Rejected, transition: Transition) -> Announcement | None:
     """The Event for a transition, None for those that nobody needs to hear of. `job` is as it was before."""
     status = transition.status

@@ -338,8 +338,24 @@ def _mended(s: Situation, **edits: object) -> Committed:
         last_repair=recovery.began(
             s.status, s.seen.breaks, placement, len(mend.renewed), mend.found.how if mend.found else "place", s.now
         ),
+        leaving=_leaving(s, old, mend),
         **edits,
     )
+
+
+def _leaving(s: Situation, old: Placement, mend: Mend) -> tuple[tuple[str, int, str], ...]:
+    """Where ranks that move have run, those of repairs before that did not come to a start included; but for what was
+    waited for for long enough, or is off."""
+    over = {(b.role, b.rank) for b in s.seen.breaks if b.over}
+    left = {(role, rank) for role, rank, _ in s.status.leaving}
+    moved = {
+        (old.roles[role], rank, old.nodes[role][rank])
+        for role, rank in mend.moved
+        if (role, rank) not in over
+        # What this repair has moved already was never let start where it is now.
+        and (old.born[role][rank] <= s.status.opened or (old.roles[role], rank) not in left)
+    }
+    return tuple(sorted({*s.status.leaving, *moved}))
 
 
 def _one_more(s: Situation, reason: str, message: str) -> StartFailures:
@@ -355,7 +371,14 @@ def _fail_start(s: Situation) -> Committed:
 
 
 def _start(s: Situation) -> Committed:
-    return _move(s, Phase.STARTING, last_failure=_gathered(s), last_repair=recovery.made(s.status, s.seen))
+    return _move(
+        s,
+        Phase.STARTING,
+        last_failure=_gathered(s),
+        last_repair=recovery.made(s.status, s.seen),
+        opened=s.status.attempt,
+        leaving=(),
+    )
 
 
 def _run(s: Situation) -> Committed:
@@ -436,6 +459,7 @@ def _requeue(s: Situation) -> Committed:
         "stopping": None,
         "last_failure": _gathered(s),
         "repairs": 0,
+        "leaving": (),
     }
     if s.job.suspend:
         released["reservation"] = None
@@ -469,7 +493,7 @@ TABLE: tuple[tuple[Row, frozenset[Phase], Condition, Edit], ...] = (
         Row.RELEASED,
         FINISHED,
         lambda s: s.status.live and s.seen.holding == 0,
-        lambda s: _move(s, s.status.phase, live=False),
+        lambda s: _move(s, s.status.phase, live=False, leaving=()),
     ),
     (
         Row.DEADLINE,

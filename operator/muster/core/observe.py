@@ -113,7 +113,7 @@ def observe(world: World, job: Job, now: int) -> Seen:
     seen = Seen()
     pods = list(world.seen_pods_of(job.id))
     running = [s.pod for s in pods if not _stopped(world, job, s, seen, now)]
-    ghosts = [s.pod for s in world.ghosts_of(job.id) if not seen.at(ghost_until(world, job, s), now)]
+    ghosts = [ghost for ghost in world.ghosts_of(job.id) if not seen.at(ghost_until(world, job, ghost), now)]
     seen.holding = len(running) + len(ghosts)
     placement = status.placement
     if placement is not None:
@@ -206,7 +206,7 @@ def _judge(
             seen.start_failure = _slow_start(job, ranks, seen, now)
     ignored = {pod.id for pod in found.ignored}
     seen.all_ran = all(
-        s is not None and (s.pod.stage in (Stage.RUNNING, Stage.SUCCEEDED) or s.pod.id in ignored)
+        s is not None and (s.pod.stage is Stage.RUNNING or s.pod.done or s.pod.id in ignored)
         for role in ranks
         for s in role
     )
@@ -287,12 +287,12 @@ def _success(job: Job, ranks: list[list[SeenPod | None]]) -> tuple[bool, int | N
     not waited for, but never makes a success by itself."""
     wanted = job.policy.success_roles
     roles = [(spec, pods) for spec, pods in zip(job.roles, ranks, strict=True) if not wanted or spec.name in wanted]
-    done = [[s is not None and s.pod.stage is Stage.SUCCEEDED for s in pods] for _, pods in roles]
+    done = [[s is not None and s.pod.done for s in pods] for _, pods in roles]
     times = [
         s.pod.finished_at if s.pod.finished_at is not None else s.since
         for _, pods in roles
         for s in pods
-        if s is not None and s.pod.stage is Stage.SUCCEEDED
+        if s is not None and s.pod.done
     ]
     match job.policy.success_when:
         case SuccessWhen.ALL_PODS:

@@ -9,7 +9,7 @@ the clock of another machine.
 
 from __future__ import annotations
 
-from muster.core.model import Job, Node, Pod
+from muster.core.model import Ghost, Job, Node
 from muster.core.world import SeenPod, World
 
 NEVER = 1 << 60
@@ -28,11 +28,11 @@ def silent(node: Node | None) -> bool:
     return node is not None and not node.out_of_service and node.unready_since is not None
 
 
-def off(world: World, pod: Pod, patient: int, now: int) -> bool:
-    """The pod's machine is off by the administrator's word, or has been silent for long enough."""
-    if pod.node is None:
+def off(world: World, name: str | None, patient: int, now: int) -> bool:
+    """The machine of this name is off by the administrator's word, or has been silent for long enough."""
+    if name is None:
         return False
-    node = world.nodes.get(pod.node)
+    node = world.nodes.get(name)
     if node is None or node.out_of_service:
         return True
     since = world.silent_since(node)
@@ -54,8 +54,8 @@ def stops_at(world: World, job: Job, seen: SeenPod) -> int | None:
     return seen.since + patience(job)
 
 
-def ghost_until(world: World, job: Job, ghost: SeenPod) -> int:
+def ghost_until(world: World, job: Job, ghost: Ghost) -> int:
     """Until when (ms) a pod that vanished from the API on a silent machine counts as running; 0: not any more."""
-    if not silent(world.nodes.get(ghost.pod.node or "")):
+    if not silent(world.nodes.get(ghost.node)):
         return 0
     return ghost.since + patience(job)

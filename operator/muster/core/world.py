@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from muster.core.agenda import Agenda
 from muster.core.claims import Claims
 from muster.core.freed import FreedNodes
+from muster.core.ghosts import Ghosts, unseen
 from muster.core.inventory import Epoch, Inventory
 from muster.core.line import Line, order_of
 from muster.core.model import (
@@ -23,6 +24,7 @@ from muster.core.model import (
     ClockSet,
     Elapsed,
     Freed,
+    Ghost,
     Gone,
     Job,
     Kind,
@@ -118,8 +120,7 @@ class World:
         self._jobs: dict[str, _Entry] = {}
         self._pods: dict[str, SeenPod] = {}
         self._pods_by_job: dict[str, dict[str, SeenPod]] = {}
-        self._ghosts: dict[str, dict[str, SeenPod]] = {}
-        """By job the pods that vanished from the API while their machine did not answer; `since` is when they did."""
+        self._ghosts = Ghosts()
         self._children: dict[str, Child] = {}
         self._quotas: dict[str, dict[str, Quota]] = {}
         self._admissions: dict[tuple[str, str], Admission] = {}
@@ -224,10 +225,10 @@ class World:
         """When (ms) a pod of the job last vanished from the API, as far as was seen."""
         return self._jobs[uid].cleared
 
-    def ghosts_of(self, uid: str) -> Iterable[SeenPod]:
-        """Pods of this job that were taken out of the API while their machine did not answer, with when that was: what
-        they started may still run (`stopped.ghost_until`)."""
-        return self._ghosts.get(uid, {}).values()
+    def ghosts_of(self, uid: str) -> Iterable[Ghost]:
+        """Pods of this job that were taken out of the API while their machine did not answer: what they started may
+        still run (`stopped.ghost_until`)."""
+        return self._ghosts.of(uid)
 
     def silent_since(self, node: Node | None) -> int | None:
         """Since when (ms) this process has seen the machine not answer; None: it answers, or is not there."""
@@ -447,6 +448,8 @@ class World:
                 self.term = term
                 self._viewed.clear()
                 self._touch_all()
+                if self.ready and self.leading:
+                    self._look_for_ghosts()
             case Remembered(past):
                 self._touch_nodes(self.pasts.put(past))
             case Elapsed(at):
@@ -455,6 +458,8 @@ class World:
                 self.freed.note((name for name in sorted(changed) if not self.inventory.cause(name)), at)
             case Freed(node, at):
                 self.freed.note([node], at)
+            case Ghost():
+                self._ghosts.put(change)
             case ClockSet(by):
                 self._shift(by)
 
@@ -466,9 +471,7 @@ class World:
             moved = self._pods[pod.pod.id] = SeenPod(pod.pod, pod.since + by)
             if pod.pod.job is not None:
                 self._pods_by_job[pod.pod.job][pod.pod.id] = moved
-        for ghosts in self._ghosts.values():
-            for id_, ghost in ghosts.items():
-                ghosts[id_] = SeenPod(ghost.pod, ghost.since + by)
+        self._ghosts.shift(by)
         for entry in self._jobs.values():
             entry.since += by
             entry.cleared = entry.cleared + by if entry.cleared is not None else None
@@ -536,6 +539,8 @@ class World:
                     self._touch_node(record.name)
                     if record.unready_since is None or record.out_of_service:
                         self._forget_ghosts(record.name)
+                    elif known is not None and known.unready_since is None:
+                        self._ghosts.silent(record.name, at)
                     self._touch_nodes(self.pasts.see(known, record, at))
                 if barred and not self.inventory.cause(record.name):
                     self.freed.note([record.name], at)
@@ -599,7 +604,11 @@ class World:
         """A pod that vanished on a machine that does not answer may go on running; one that was given up because its
         machine had been silent for long enough is not waited for again."""
         node = self.nodes.get(pod.node or "")
-        if pod.job is None or pod.terminal or node is None or node.out_of_service or node.unready_since is None:
+        if pod.job is None or pod.terminal or node is None or node.out_of_service:
+            return
+        ghost = Ghost(pod.job, pod.role or "", pod.rank if pod.rank is not None else -1, node.name, at)
+        if node.unready_since is None:
+            self._ghosts.put(replace(ghost, sure=False))
             return
         owner = self.acknowledged(pod.job)
         if isinstance(owner, Job):
@@ -607,16 +616,25 @@ class World:
             since = self.silent_since(node)
             if policy.replaces_unreachable and since is not None and at >= since + policy.unreachable_after:
                 return
-        self._ghosts.setdefault(pod.job, {})[pod.id] = SeenPod(pod, at)
+        self._ghosts.put(ghost)
+
+    def _look_for_ghosts(self) -> None:
+        """What vanished before this process watched: pods that were let start, by their job's status, on machines that
+        do not answer, and that the API does not show. They count from when the silence was seen."""
+        for entry in self._jobs.values():
+            job = entry.record
+            if not isinstance(job, Job) or not job.status.live:
+                continue
+            for role, rank, name in unseen(job.status, self.pods_of(job.id)):
+                node = self.nodes.get(name)
+                since = self.silent_since(node)
+                if node is not None and since is not None and not node.out_of_service:
+                    self._ghosts.add(Ghost(job.id, role, rank, name, since))
 
     def _forget_ghosts(self, node: str) -> None:
         """The machine answers again, or is off by the administrator's word."""
-        for uid, ghosts in list(self._ghosts.items()):
-            for id_ in [id_ for id_, s in ghosts.items() if s.pod.node == node]:
-                del ghosts[id_]
-                self.agenda.touch(uid)
-            if not ghosts:
-                del self._ghosts[uid]
+        for uid in self._ghosts.drop_node(node):
+            self.agenda.touch(uid)
 
     def _forget_owner(self, pod: Pod) -> None:
         if pod.job is None:
@@ -693,7 +711,7 @@ class World:
                     self._shapes.pop(id_, None)
                     self._refusals.pop(id_, None)
                     self._by_labels.pop(id_, None)
-                    self._ghosts.pop(id_, None)
+                    self._ghosts.drop_job(id_)
                     self._viewed = {v for v in self._viewed if v[0] != id_}
                     self.agenda.forget(id_)
                     self.verdict_counter += 1
@@ -785,7 +803,7 @@ class World:
 
     def records(self) -> list[Change]:
         """The changes that, applied to an empty World, make an equal one (assumptions apart, see `assume`)."""
-        changes: list[Change] = []
+        changes: list[Change] = [Leading(self.term)]  # first: what a new leader looks for has been found
         if self.topology is not AUTO:
             changes.append(Upsert(self.topology, 0))
         changes += [Upsert(node, 0) for node in self.nodes.values()]
@@ -794,9 +812,7 @@ class World:
         changes += [Upsert(a, 0) for a in self._admissions.values()]
         changes += [Upsert(entry.record, entry.since) for entry in self._jobs.values()]
         changes += [Upsert(seen.pod, seen.since) for seen in self._pods.values()]
-        for ghosts in self._ghosts.values():
-            for seen in ghosts.values():
-                changes += [Upsert(seen.pod, seen.since), Gone(Kind.POD, seen.pod.id, seen.since)]
+        changes += list(self._ghosts)
         for uid, entry in self._jobs.items():
             if entry.cleared is not None:
                 changes.append(Gone(Kind.POD, "", entry.cleared, uid))
@@ -805,7 +821,6 @@ class World:
         changes += [Freed(node, at) for node, at in self.freed.items()]
         changes += list(self._refusals.values())
         changes += [Synced(kind) for kind in Kind if kind in self._synced]
-        changes.append(Leading(self.term))
         changes.append(Viewed(frozenset(self._viewed)))
         return changes
 
@@ -831,7 +846,7 @@ class World:
             self.term,
             {uid: (e.record, e.since, e.assumed, e.cleared) for uid, e in self._jobs.items()},
             dict(self._pods),
-            {uid: dict(ghosts) for uid, ghosts in self._ghosts.items()},
+            tuple(self._ghosts),
             dict(self._children),
             dict(self._admissions),
             dict(self._refusals),

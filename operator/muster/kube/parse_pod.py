@@ -162,6 +162,7 @@ def pod_of(item: PodItem) -> Pod:
     owner = next((o for o in meta.owner_references or () if o.controller), None)
     conditions = {c.type: c for c in status.conditions or ()}
     terminal = stage is Stage.SUCCEEDED or stage is Stage.FAILED
+    finished = _finished_at(spec, status) if terminal else None
     node = spec.node_name or None
     nominated = status.nominated_node_name or None
     return Pod(
@@ -184,7 +185,8 @@ def pod_of(item: PodItem) -> Pod:
         rank=_number(labels.get(LABEL_RANK)),
         born=_number(labels.get(LABEL_ATTEMPT)),
         failure=_failure(status, conditions) if stage is Stage.FAILED else None,
-        finished_at=_finished_at(spec, status) if terminal else None,
+        finished_at=finished,
+        cut_short=terminal and _cut_short(meta, finished),
         trouble=None if terminal else _trouble(status),
         unschedulable=None if node or terminal else _unschedulable(conditions),
     )
@@ -287,6 +289,15 @@ def _finished_at(spec: _Spec, status: _Status) -> int | None:
             return None
         ends.append(time)
     return max(ends, default=None)
+
+
+def _cut_short(meta: Meta, finished: int | None) -> bool:
+    """Whether a pod that has ended had been told to. The timestamp of a deletion is that at which its grace ends; both
+    times are on whole seconds, and of two in the same second the deletion counts as the first."""
+    ends = millis(meta.deletion_timestamp)
+    if ends is None:
+        return meta.deletion_timestamp is not None
+    return finished is None or finished >= ends - 1000 * (meta.deletion_grace_period_seconds or 0)
 
 
 def _trouble(status: _Status) -> tuple[str, str] | None:

@@ -6,6 +6,7 @@ field; a placement is read as a whole or not at all.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from muster.core.model import (
@@ -62,6 +63,8 @@ def committed_from(status: Any) -> Committed:
         blamed=tuple(_blame(mapping(entry)) for entry in items(s.get("blamed"))),
         reservation=_reservation(s.get("reservation")),
         repairs=integer(s.get("repairs")),
+        opened=integer(s.get("opened")),
+        leaving=tuple(_leaving(s.get("leaving"))),
         last_repair=_last_repair(s.get("lastRepair")),
     )
 
@@ -174,6 +177,14 @@ def _reservation(value: Any) -> Reservation | None:
         nodes.append(expanded)
         lost += [(role, integer(rank)) for rank in items(entry.get("lost"))]
     return Reservation(tuple(nodes), tuple(lost), until) if until is not None and nodes else None
+
+
+def _leaving(value: Any) -> Iterator[tuple[str, int, str]]:
+    for entry in map(mapping, items(value)):
+        nodes = expand(text(entry.get("nodes")))
+        if not isinstance(nodes, Malformed):
+            for rank, node in zip(items(entry.get("ranks")), nodes, strict=False):
+                yield text(entry.get("role")), integer(rank), node
 
 
 def _last_failure(value: Any) -> LastFailure | None:

@@ -118,6 +118,10 @@ def status_of(job: Job | Rejected, committed: Committed, now: int, warnings: Seq
         status["reservation"] = _reservation(c)
     if c.repairs:
         status["repairs"] = c.repairs
+    if c.opened:
+        status["opened"] = c.opened
+    if c.leaving:
+        status["leaving"] = _leaving(c)
     f = c.start_failures
     if f.count or f.same or f.message or f.reason:
         status["startFailures"] = {
@@ -242,6 +246,17 @@ def _reservation(c: Committed) -> dict[str, Any]:
             for role, nodes in enumerate(kept.nodes)
         ],
     }
+
+
+def _leaving(c: Committed) -> list[dict[str, Any]]:
+    return [
+        {
+            "role": role,
+            "ranks": [rank for name, rank, _ in c.leaving if name == role],
+            "nodes": compress(node for name, _, node in c.leaving if name == role),
+        }
+        for role in dict.fromkeys(name for name, _, _ in c.leaving)
+    ]
 
 
 def _rank_failure(one: RankFailure) -> dict[str, Any]:

@@ -63,8 +63,8 @@ def _systematic(options: argparse.Namespace) -> int:
         plans = systematic.singles(run, options.seed)[options.seed % options.share :: options.share]
         plans += systematic.pairs(run, options.pairs, options.seed) if options.pairs else []
         plans = [plan for plan in plans if re.search(options.only, str(plan))]
-        report = many.all_of(plans, options.workers)
-        print(f"{run}@{options.seed}: {report}", flush=True)
+        report = many.all_of(plans, options.workers, _Shown(f"{run}@{options.seed}", len(plans)))
+        print(f"{run}@{options.seed}: {report.head}", flush=True)
         failed += len(report.failed)
         tried += report.tried
     print(f"{tried} systematic plans, {failed} failed", flush=True)
@@ -77,9 +77,33 @@ def _storms(options: argparse.Namespace) -> int:
             print(f"| {name} | {said} |")
         return 0
     seeds = range(options.first, options.first + options.many)
-    report = many.all_of([Storm(seed) for seed in seeds], options.workers, what="storms")
-    print(f"storms of the seeds {seeds.start} to {seeds.stop - 1}: {report}", flush=True)
+    report = many.all_of([Storm(seed) for seed in seeds], options.workers, _Shown("storms", len(seeds)), what="storms")
+    print(f"storms of the seeds {seeds.start} to {seeds.stop - 1}: {report.head}", flush=True)
     return _end(len(report.failed))
+
+
+class _Shown:
+    """Tells of each failure as it is found, and on a terminal how far it has got."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what = what
+        self._total = total
+        self._done = 0
+
+    def __call__(self, verdict: many.Verdict) -> None:
+        self._done += 1
+        live = sys.stderr.isatty()
+        if verdict.wrong:
+            print(f"{self._wipe(live)}{verdict}", flush=True)
+        if live:
+            over = self._done == self._total
+            print(
+                self._wipe(live) if over else f"\r{self._what}: {self._done} of {self._total}", end="", file=sys.stderr
+            )
+
+    @staticmethod
+    def _wipe(live: bool) -> str:
+        return "\r\x1b[K" if live else ""
 
 
 def _end(failed: int) -> int:

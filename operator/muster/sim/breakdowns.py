@@ -46,6 +46,24 @@ def silent(deeds: Deeds) -> None:
     world.run(5.0)
 
 
+def forced(deeds: Deeds) -> None:
+    """On a machine that fell silent somebody takes the pod out of the API, where it may run on; the operator is killed,
+    and the machine comes back later."""
+    world = deeds.world
+    _begin(deeds, failurePolicy=SOON | {"unreachable": {"afterSeconds": 40}})
+    name = _node(deeds, 1)
+    deeds.power(name, False)
+    world.run(3.0)
+    _with(deeds, 1, lambda pod: deeds.delete_pod(pod, 0))
+    world.run(0.2)
+    world.seats[0].crash()
+    world.run(6.0)
+    world.seats[0].crash()
+    _again(deeds, 2)
+    deeds.power(name, True)
+    world.run(5.0)
+
+
 def elastic(deeds: Deeds) -> None:
     """A pod fails and another is deleted, and only these are made anew; then a node goes."""
     world = deeds.world

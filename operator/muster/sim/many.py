@@ -21,6 +21,9 @@ class Verdict:
     wrong: tuple[str, ...]
     came_to_pass: bool
 
+    def __str__(self) -> str:
+        return "\n".join([f"  {self.plan}", *(f"      {sentence}" for sentence in self.wrong)])
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -33,15 +36,16 @@ class Report:
     seconds: float
     what: str = "plans"
 
-    def __str__(self) -> str:
+    @property
+    def head(self) -> str:
+        """How many, how fast, and how many failed, in one line."""
         rate = self.tried / self.seconds if self.seconds else 0.0
         idle = f"{self.idle} without effect, " if self.what == "plans" else ""
         head = f"{self.tried} {self.what} in {self.seconds:.1f} s ({rate:.1f} a second), "
-        lines = [head + idle + f"{len(self.failed)} failed"]
-        for each in self.failed:
-            lines.append(f"  {each.plan}")
-            lines += [f"      {sentence}" for sentence in each.wrong]
-        return "\n".join(lines)
+        return head + idle + f"{len(self.failed)} failed"
+
+    def __str__(self) -> str:
+        return "\n".join([self.head, *map(str, self.failed)])
 
 
 def outcome_of(text: str) -> Outcome:

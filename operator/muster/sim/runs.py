@@ -129,6 +129,11 @@ RUNS: dict[str, Run] = {
         Site(ROOMY, operators=2, grace_ms=2_000),
         breakdowns.silent,
     ),
+    "forced": Run(
+        "a pod is taken out of the API on a silent machine, and nobody remembers it",
+        Site(ROOMY, grace_ms=2_000),
+        breakdowns.forced,
+    ),
     "elastic": Run("only the pods that failed are made anew", Site(ROOMY), breakdowns.elastic),
     "restart": Run("a gang restarts where it was, and fails the second time", Site(SMALL), breakdowns.restart),
     "reserved": Run("a gang waits on its healthy nodes for a replacement", Site(ROOMY), breakdowns.reserved),

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from muster.core.duties import duties
-from muster.core.model import CreatePod, Duty, Job, Lost, Phase, Rejected, Transition
+from muster.core.duties import duties, expired
+from muster.core.model import CreatePod, DeletePod, Duty, Job, Lost, Phase, Rejected, Transition
 from muster.core.observe import outdated
 from muster.core.world import World
 from muster.kube.backoff import Backoff
@@ -33,6 +33,10 @@ class Observer(Protocol):
 
     def settled(self, job: Job | Rejected, transition: Transition, outcome: Outcome, seconds: float) -> None:
         """A transition of `job` (as it was before) had this outcome, so long after it was decided."""
+        ...
+
+    def outlives(self, job: Job) -> None:
+        """The job's ttl has passed: its pods go, the job stays since a GitOps tool tracks it. May be told again."""
         ...
 
     def defect(self, where: str) -> None:
@@ -149,6 +153,13 @@ class Workers:
         nodes = {duty.node for duty in due if isinstance(duty, CreatePod)}
         return job, Scene(job, world.topology, {node: world.domains_of(node) for node in sorted(nodes)}), due
 
+    def outlives(self, job: Job | Rejected, due: Sequence[Duty]) -> None:
+        """Tell of a job that a GitOps tool tracks, where its pods are cleared away for its ttl."""
+        if not isinstance(job, Job) or not job.gitops or not any(isinstance(duty, DeletePod) for duty in due):
+            return
+        if expired(job, self._tools.now()):
+            self._observer.outlives(job)
+
     def standing(self, uid: str) -> tuple[Phase, int, bool, bool] | None:
         """What the duties of a batch hang on; when it changes, the rest of the batch is dropped."""
         job = self._world.job(uid)
@@ -248,6 +259,7 @@ class _Worker:
             return False
         due, delay = self.memory.ledger.due(duties_, pool.tools.clock())
         if due:
+            pool.outlives(job, due)
             await pool.carrier.carry(job, scene, due, self.memory, self._superseded)
         else:
             await self._pause(delay or 0.0)

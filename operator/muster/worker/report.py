@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from muster.core.explain import announce
+from muster.core.explain import TTL_KEPT, Announcement, announce
 from muster.core.model import Job, Rejected, Transition
 from muster.kube.events import EventWriter, Subject
 from muster.worker.commit import Outcome
@@ -30,17 +30,21 @@ class Reporter:
     def settled(self, job: Job | Rejected, transition: Transition, outcome: Outcome, seconds: float) -> None:
         """A transition of `job` (as it was before) had this outcome."""
         self._on_outcome(transition.cause, outcome, seconds)
-        if outcome is not Outcome.COMMITTED or self._events is None:
+        if outcome is not Outcome.COMMITTED:
             return
         said = announce(job, transition)
         if said is not None:
-            self._events.publish(
-                Subject(API_VERSION, "TrainingJob", job.namespace, job.name, job.id),
-                transition.status.attempt,
-                said.reason,
-                said.message,
-                type="Warning" if said.warning else "Normal",
-            )
+            self._publish(job, transition.status.attempt, said)
+
+    def outlives(self, job: Job) -> None:
+        """A job that a GitOps tool tracks stays, though its ttl has passed."""
+        self._publish(job, job.status.attempt, TTL_KEPT)
+
+    def _publish(self, job: Job | Rejected, attempt: int, said: Announcement) -> None:
+        if self._events is None:
+            return
+        about = Subject(API_VERSION, "TrainingJob", job.namespace, job.name, job.id)
+        self._events.publish(about, attempt, said.reason, said.message, type="Warning" if said.warning else "Normal")
 
     def warn(self, about: Subject, reason: str, message: str) -> None:
         """Something about an object that is no job of ours."""

@@ -103,10 +103,39 @@ class Freed:
 
 
 @dataclass(frozen=True, slots=True)
+class Ghost:
+    """What a pod of a job (uid) started on a node may run there still, though the API does not show the pod any more:
+    the machine did not answer when it vanished, which was at `since` (ms). `sure`: if not, the machine did answer, as
+    far as was known then. A World finds these out itself; told in so many words only to a World that is made of the
+    records of another."""
+
+    job: str
+    role: str
+    rank: int
+    node: str
+    since: int
+    sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ClockSet:
     """The clock by which the other changes carry their times was set forward by so much (ms; less than 0: back)."""
 
     by: int
 
 
-Change = Upsert | Gone | Synced | Lost | Refused | Viewed | Readmit | Leading | Remembered | Elapsed | Freed | ClockSet
+Change = (
+    Upsert
+    | Gone
+    | Synced
+    | Lost
+    | Refused
+    | Viewed
+    | Readmit
+    | Leading
+    | Remembered
+    | Elapsed
+    | Freed
+    | Ghost
+    | ClockSet
+)

@@ -82,10 +82,18 @@ class Pod:
     failure: Failure | None = None
     finished_at: int | None = None
     """When its last container ended (ms), if it is terminal and says so."""
+    cut_short: bool = False
+    """It is terminal, and was being deleted before its last container ended: it ended because it was told to, whatever
+    the exit code."""
     trouble: tuple[str, str] | None = None
     """(reason, message) of a container that cannot start: ImagePullBackOff, CreateContainerConfigError, ..."""
     unschedulable: str | None = None
     """The message of condition PodScheduled=False with reason Unschedulable."""
+
+    @property
+    def done(self) -> bool:
+        """It ran to its good end."""
+        return self.stage is Stage.SUCCEEDED and not self.cut_short
 
     @property
     def terminal(self) -> bool:

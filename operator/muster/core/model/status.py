@@ -175,4 +175,9 @@ class Committed:
     reservation: Reservation | None = None
     repairs: int = 0
     """Repairs since all pods last ran."""
+    opened: int = 0
+    """The last attempt that was let start: a pod born in it or before may have run, one born later never left its
+    gate."""
+    leaving: tuple[tuple[str, int, str], ...] = ()
+    """(role, rank, node) of ranks that moved since the gang last started: where earlier pods of theirs ran."""
     last_repair: LastRepair | None = None

@@ -30,8 +30,9 @@ MOST_REPAIRS = 5
 
 
 def mend(world: World, inventory: Inventory, job: Job, seen: Seen, now: int) -> Mend | Verdict | Hold | None:
-    """How this gang goes on where it is; the solver's verdict where it cannot, None where it is not to (its policy, a
-    rule, too many repairs). `inventory` is not changed."""
+    """How this gang goes on where it is; where it cannot the verdict with which it will wait (that on placing it anew;
+    on its repair, if it would only wait for that), None where it is not to (its policy, a rule, too many repairs).
+    `inventory` is not changed."""
     placement = job.status.placement
     if placement is None or not _repairable(world, job, placement, seen):
         return None
@@ -51,9 +52,17 @@ def mend(world: World, inventory: Inventory, job: Job, seen: Seen, now: int) -> 
     here.bar(quarantined(job, now))
     found = world.solver.repair(here, world.shape(job), placement.nodes, frozenset(lost))
     if isinstance(found, Verdict):
-        return found
+        return found if job.policy.wait_for_repair else _anew(world, inventory, job, now) or found
     renewed |= set(found.moved)
     return Mend(found.nodes, frozenset(renewed), found.moved, _whole(placement, renewed), found)
+
+
+def _anew(world: World, inventory: Inventory, job: Job, now: int) -> Verdict | None:
+    """The verdict on placing the gang as a whole: why it will wait; None: it will not."""
+    here = without(world, inventory, job)
+    here.bar(quarantined(job, now))
+    found = world.solver.place(here, world.shape(job))
+    return found if isinstance(found, Verdict) else None
 
 
 def _repairable(world: World, job: Job, placement: Placement, seen: Seen) -> bool:

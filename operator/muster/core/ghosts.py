@@ -1,0 +1,103 @@
+"""Pods that are out of the API while what they started may still run: their machine did not answer at that time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from muster.core.model import Committed, Ghost, Phase, Pod
+
+Spot = tuple[str, int, str]
+"""(role, rank, node)."""
+
+
+LATELY = 60_000
+"""Nodes and pods are watched apart: a pod may be seen to vanish so long (ms) before it is seen that its machine had
+fallen silent by then."""
+
+
+class Ghosts:
+    """All of them, at most one for each job, rank and node."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[Spot, Ghost]] = {}
+        self._lately: dict[tuple[str, Spot], Ghost] = {}
+        """Pods that vanished on machines that answered, as far as was known."""
+
+    def __iter__(self) -> Iterator[Ghost]:
+        yield from (ghost for ghosts in self._found.values() for ghost in ghosts.values())
+        yield from self._lately.values()
+
+    def of(self, job: str) -> Iterable[Ghost]:
+        """Those of one job."""
+        return self._found.get(job, {}).values()
+
+    def put(self, ghost: Ghost) -> None:
+        """This pod vanished; one that did before counts from now on."""
+        if ghost.sure:
+            self._found.setdefault(ghost.job, {})[_spot(ghost)] = ghost
+            return
+        for key in [key for key, other in self._lately.items() if other.since < ghost.since - LATELY]:
+            del self._lately[key]
+        self._lately[ghost.job, _spot(ghost)] = ghost
+
+    def add(self, ghost: Ghost) -> None:
+        """This pod must have vanished, if it is not known already."""
+        self._found.setdefault(ghost.job, {}).setdefault(_spot(ghost), ghost)
+
+    def silent(self, node: str, at: int) -> None:
+        """This machine does not answer, and may not have answered a while ago."""
+        for key, ghost in [(key, ghost) for key, ghost in self._lately.items() if ghost.node == node]:
+            del self._lately[key]
+            if ghost.since >= at - LATELY:
+                self.put(replace(ghost, since=at, sure=True))
+
+    def drop_node(self, node: str) -> list[str]:
+        """None of them runs on this node any more; the jobs that had any there."""
+        touched = []
+        for job, ghosts in list(self._found.items()):
+            there = [spot for spot in ghosts if spot[2] == node]
+            for spot in there:
+                del ghosts[spot]
+            if there:
+                touched.append(job)
+            if not ghosts:
+                del self._found[job]
+        return touched
+
+    def drop_job(self, job: str) -> None:
+        """Nobody asks about this job any more."""
+        self._found.pop(job, None)
+        for key in [key for key in self._lately if key[0] == job]:
+            del self._lately[key]
+
+    def shift(self, by: int) -> None:
+        """The clock was set forward by so much (ms)."""
+        for ghosts in self._found.values():
+            for spot, ghost in ghosts.items():
+                ghosts[spot] = replace(ghost, since=ghost.since + by)
+        for key, ghost in self._lately.items():
+            self._lately[key] = replace(ghost, since=ghost.since + by)
+
+
+def _spot(ghost: Ghost) -> Spot:
+    return ghost.role, ghost.rank, ghost.node
+
+
+def unseen(status: Committed, pods: Iterable[Pod]) -> Iterator[Spot]:
+    """Where, by this status, pods ran of which none is among these: on the nodes of the placement those that were let
+    start, and where ranks ran that have moved since. Some of them may have stopped in good order before they went."""
+    placement = status.placement
+    if placement is None:
+        return
+    # Pods that were born after the last start never left their gate.
+    there = {(pod.role, pod.rank, pod.node) for pod in pods if pod.born is not None and pod.born <= status.opened}
+    moved = {(role, rank) for role, rank, _ in status.leaving}
+    ran = [
+        (name, rank, node)
+        for name, nodes, births in zip(placement.roles, placement.nodes, placement.born, strict=True)
+        for rank, (node, born) in enumerate(zip(nodes, births, strict=True))
+        # Of a rank that a repair makes anew in its place, what ran before it ran on the same node.
+        if born <= status.opened or (status.phase is Phase.REPAIRING and (name, rank) not in moved)
+    ]
+    yield from (spot for spot in dict.fromkeys((*ran, *status.leaving)) if spot not in there)
