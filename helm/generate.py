@@ -69,7 +69,7 @@ def schema() -> dict[str, Any]:
 
 
 def topology() -> tuple[dict[str, Any], dict[str, Any]]:
-    """The JSON schemas of `clusterTopology.preset` and `.spec`; what is inside the fields is judged by the API server."""
+    """The JSON schemas of `clusterTopology.preset` and `.spec`; the API server judges what is inside the fields."""
     (crd,) = documents()["clustertopologies.yaml"]
     spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     preset = {key: spec["preset"][key] for key in ("type", "enum")}
