@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e import locked
 from e2e.client import muster
 from e2e.controlplane.cluster import ControlPlane
 from e2e.embedded import EmbeddedPlane
@@ -18,7 +19,7 @@ from e2e.plane import Plane
 from e2e.process import Process
 from e2e.watcher import Watcher
 
-# Those need a Docker daemon and images, which `python -m e2e.kind test` provides; named, they are collected all the same.
+# These need a Docker daemon and images, which `python -m e2e.kind test` provides; named, they are collected anyway.
 collect_ignore = ["kind"]
 
 
@@ -28,6 +29,13 @@ def controlplane(request: pytest.FixtureRequest) -> Iterator[Plane]:
     start = EmbeddedPlane.start if request.config.getoption("--server") == "embedded" else ControlPlane.start
     with start() as plane:
         apply(plane.client, documents(ROOT / "crds"))
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def locked_plane() -> Iterator[ControlPlane]:
+    """A real control plane with the chart's rights and policies in force; see `e2e.locked`."""
+    with locked.start() as plane:
         yield plane
 
 

@@ -38,8 +38,8 @@ def tarball(name: str, suite: str, packages: Sequence[str]) -> Path:
         with stage(f"Debian {suite} for {name}"), scratch(name) as tree:
             source = mirror()
             include = f"--include={','.join(packages)}"
-            where = [suite, tree, *([source] if source else [])]
-            run([*ISOLATED, "debootstrap", "--variant=minbase", include, *where], timeout=1800)
+            where = [source] if source else []
+            run([*ISOLATED, "debootstrap", "--variant=minbase", include, suite, tree, *where], timeout=1800)
             for path in NOT_NEEDED:
                 for child in (tree / path).iterdir() if (tree / path).is_dir() else ():
                     shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()

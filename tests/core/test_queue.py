@@ -119,6 +119,25 @@ def test_a_freed_node_costs_at_most_one_decision_of_the_solver_for_each_shape() 
         assert house.asked - before <= SHAPES
 
 
+@pytest.mark.parametrize("last", [False, True], ids=["stands first", "stands last"])
+def test_nor_does_the_one_with_which_a_gang_of_many_starts(last: bool) -> None:
+    """What stood before it was refused with more room, and the next of its shape finds too little: neither is asked."""
+    sizes = [8, 7, 6, 5, 4] if last else [4, 5, 6, 7, 8]
+    waiting = [
+        job(f"j{each}-{size}", role(count=size, requests=asks(4), template=f"t{size}"))
+        for each in range(3)
+        for size in sizes
+    ]
+    waiting = [replace(of, created=START + at) for at, of in enumerate(waiting)]
+    house = Driven(*(held(name) for name in NAMES), *waiting)
+    house.rest()
+    for nth, name in enumerate(NAMES[:4], 1):
+        before = house.asked
+        house.apply(Gone(Kind.POD, f"busy-{name}", house.now))
+        assert house.rest()["Placed"] == (nth == 4)
+        assert house.asked - before <= len(sizes)
+
+
 def test_nothing_is_asked_again_while_nothing_is_different() -> None:
     house = full_house()
     before = house.asked

@@ -28,11 +28,13 @@ from muster.core.model import (
 )  # fmt: skip
 from muster.kube import parse
 from muster.kube.parse_status import committed_from
+from muster.kube.plain import plain
 from muster.kube.status import status_of, status_patch
 
 NOW = 1_772_366_400_000
 COUNT = st.integers(0, 2**31 - 1)
-TEXT = st.text(max_size=20)
+TEXT = st.text(max_size=20).map(plain)
+"""One line, as whatever others wrote is made when it is read."""
 WORD = st.from_regex(r"[A-Z][a-z]{1,8}", fullmatch=True)
 TIME = st.integers(0, 4_000_000_000).map(lambda s: s * 1000)
 MAYBE = st.none() | TIME

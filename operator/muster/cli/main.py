@@ -21,6 +21,7 @@ COMMANDS = {
     "logs": "Print the log of a rank, of past attempts too.",
     "exec": "Run a command in the container of a rank.",
     "explain": "Say where a job is placed, or why it waits.",
+    "check": "Say whether muster works on a cluster.",
     "crds": "Print the custom resource definitions.",
     "settings": "List the operator's settings.",
     "version": "Print the version.",

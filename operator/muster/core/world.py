@@ -243,8 +243,10 @@ class World:
         return self._children.values()
 
     def children_of(self, uid: str) -> list[Child]:
-        """The Services of this job."""
-        return [child for child in self._children.values() if child.job == uid]
+        """The Services of this job, all in its namespace."""
+        entry = self._jobs.get(uid)
+        here = entry.record.namespace if entry is not None else None
+        return [child for child in self._children.values() if child.job == uid and here in (None, child.namespace)]
 
     def quotas(self, namespace: str) -> Iterable[Quota]:
         """The namespace's ResourceQuotas."""
@@ -575,6 +577,10 @@ class World:
                 self.verdict_counter += 1
 
     def _upsert_pod(self, pod: Pod, at: int) -> None:
+        owner = self._jobs.get(pod.job) if pod.job is not None else None
+        if owner is not None and owner.record.namespace != pod.namespace:
+            # Who knows a job's uid can name it as an owner from anywhere. To Kubernetes such an owner is none either.
+            pod = replace(pod, job=None)
         known = self._pods.get(pod.id)
         since = known.since if known is not None and stage_of(known.pod) == stage_of(pod) else at
         seen = SeenPod(pod, since)
@@ -661,6 +667,8 @@ class World:
         if entry is None:
             self._jobs[job.id] = entry = _Entry(job, at)
             self.verdict_counter += 1
+            for seen in [s for s in self.seen_pods_of(job.id) if s.pod.namespace != job.namespace]:
+                self._upsert_pod(seen.pod, at)
         else:
             if _matters_to_the_waiting(entry.record, job):
                 self.verdict_counter += 1

@@ -7,6 +7,7 @@ from enum import Enum
 
 import msgspec
 
+from muster.kube.plain import plain
 from muster.kube.transport import Response, TransportError
 
 
@@ -41,10 +42,11 @@ RETRYABLE = frozenset({Answer.UNKNOWN, Answer.THROTTLED})
 class ApiError(Exception):
     """A request was refused or not answered.
 
-    `code` is the HTTP status (0: no answer at all), `reason` and `message` the server's, `causes` pairs of (field,
-    message), `retry_after` in seconds if the server named a time. `absent_kind`: the kind itself is missing (a
-    plain-text 404, as of a removed CRD), which says nothing about the object. `replaced`: another object bears the name
-    (a uid precondition failed). `sent` is False if the request certainly never reached the server.
+    `code` is the HTTP status (0: no answer at all), `reason` and `message` the server's (the latter in one line),
+    `causes` pairs of (field, message), `retry_after` in seconds if the server named a time. `absent_kind`: the kind
+    itself is missing (a plain-text 404, as of a removed CRD), which says nothing about the object. `replaced`: another
+    object bears the name (a uid precondition failed). `sent` is False if the request certainly never reached the
+    server.
     """
 
     def __init__(
@@ -125,7 +127,7 @@ def classify(response: Response, name: str, kind: str = "") -> ApiError:
         answer,
         code=response.status,
         reason=status.reason,
-        message=status.message,
+        message=plain(status.message),
         causes=tuple((cause.field, cause.message) for cause in causes),
         retry_after=_retry_after(response) or details.retry_after_seconds or None,
         # The kind is served, but the server found nothing under the path itself: it names no object.
@@ -158,7 +160,9 @@ def _plain(response: Response) -> ApiError:
             answer = Answer.INVALID
         case _:
             answer = Answer.TOO_LARGE if code >= 500 and _TOO_LARGE.search(message) else Answer.UNKNOWN
-    return ApiError(answer, code=code, message=message, retry_after=_retry_after(response), absent_kind=code == 404)
+    return ApiError(
+        answer, code=code, message=plain(message), retry_after=_retry_after(response), absent_kind=code == 404
+    )
 
 
 def _meaning(code: int, status: _Status, details: _Details, causes: list[_Cause], name: str, kind: str) -> Answer:

@@ -20,6 +20,7 @@ from muster.kube import paths
 from muster.kube.client import Client
 from muster.kube.errors import Answer, ApiError
 from muster.kube.limits import Bucket
+from muster.kube.plain import plain
 
 log = logging.getLogger(__name__)
 
@@ -198,6 +199,7 @@ def _time(ms: int) -> str:
 
 
 def _shortened(message: str) -> str:
+    message = plain(message)
     data = message.encode()
     if len(data) <= _LONGEST:
         return message

@@ -27,6 +27,7 @@ from muster.core.model import (
 from muster.kube.parse_meta import millis, version
 from muster.kube.parse_status import committed_from
 from muster.kube.parse_values import canonical_hash
+from muster.kube.plain import plain
 from muster.kube.raw_job import (
     RawBackoff,
     RawFailure,
@@ -109,7 +110,7 @@ def _job(meta: RawMetadata, manifest: dict[str, Any], status: Committed) -> Job:
         deleting=meta.deletion_timestamp is not None,
         orphaning="orphan" in (meta.finalizers or ()),
         suspend=spec.suspend,
-        priority_class=spec.priority_class_name,
+        priority_class=plain(spec.priority_class_name),
         roles=tuple(_role(i, role, templates[i]) for i, role in enumerate(spec.roles)),
         required=topology.required.level if topology.required else None,
         preferred=topology.preferred.level if topology.preferred else None,
@@ -289,8 +290,8 @@ def _rejected(meta: RawMetadata, manifest: dict[str, Any], status: Committed, fa
         name=meta.name,
         rv=version(meta.resource_version),
         generation=meta.generation,
-        path=path,
-        message=message,
+        path=plain(path),
+        message=plain(message),
         status=status,
         deleting=meta.deletion_timestamp is not None,
         manifest=manifest,

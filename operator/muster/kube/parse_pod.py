@@ -8,6 +8,7 @@ import msgspec
 
 from muster.core.model import Admission, ContainerEnd, Failure, Pod, Stage
 from muster.kube.parse_meta import Meta, Slim, millis, version
+from muster.kube.plain import plain
 from muster.kube.quantity import Written
 from muster.kube.requests import (
     Actual,
@@ -259,8 +260,8 @@ def _failure(status: _Status, conditions: dict[str, _Condition]) -> Failure:
     return Failure(
         exit_code=failed.exit_code if failed is not None else None,
         signal=_signal(failed) if failed is not None else None,
-        reason=reason or (failed.reason if failed is not None else None) or "",
-        message=words[-LONGEST_MESSAGE:],
+        reason=plain(reason or (failed.reason if failed is not None else None) or ""),
+        message=plain(words)[-LONGEST_MESSAGE:],
         finished_at=millis(failed.finished_at) if failed is not None else None,
         refused=not ends and (reason in REFUSALS or reason.startswith("OutOf")),
         disrupted=reason == "Evicted" or _true(conditions, "DisruptionTarget"),
@@ -303,7 +304,7 @@ def _trouble(status: _Status) -> tuple[str, str] | None:
     for each in _statuses(status):
         waiting = each.state.waiting if each.state is not None else None
         if waiting is not None and waiting.reason in TROUBLES:
-            return waiting.reason, (waiting.message or "")[-LONGEST_MESSAGE:]
+            return waiting.reason, plain(waiting.message or "")[-LONGEST_MESSAGE:]
     return None
 
 
@@ -311,7 +312,7 @@ def _unschedulable(conditions: dict[str, _Condition]) -> str | None:
     scheduled = conditions.get("PodScheduled")
     if scheduled is None or scheduled.status != "False" or scheduled.reason != "Unschedulable":
         return None
-    return scheduled.message or ""
+    return plain(scheduled.message or "")
 
 
 def _true(conditions: dict[str, _Condition], kind: str, reason: str | None = None) -> bool:

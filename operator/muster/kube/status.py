@@ -32,6 +32,7 @@ from muster.core.model import (
 from muster.kube.hostlist import compress, run_lengths
 from muster.kube.parse_meta import instant, precise
 from muster.kube.parse_values import items, mapping, text
+from muster.kube.plain import plain
 
 LONGEST_MESSAGE = 32_768
 """What metav1.Condition allows a message."""
@@ -133,7 +134,8 @@ def status_of(job: Job | Rejected, committed: Committed, now: int, warnings: Seq
 
 
 def clipped(message: str, most: int = LONGEST_MESSAGE) -> str:
-    """The message, or its beginning where the API would refuse it for its length."""
+    """The message in one line, or its beginning where the API would refuse it for its length."""
+    message = plain(message)
     return message if len(message) <= most else message[: most - 1] + "…"
 
 

@@ -57,6 +57,31 @@ def test_twenty_from_19_10_10_takes_the_tens_for_they_leave_less_over() -> None:
     assert by_rack(place(uneven(19, 10, 10), gang(role(20)))) == {"r1": 10, "r2": 10}
 
 
+def test_a_refusal_restated_with_less_room_is_what_deciding_it_anew_would_say() -> None:
+    draw, restated, counted = random.Random(5), 0, 0
+    for _ in range(300):
+        sizes = [draw.randint(1, 6) for _ in range(draw.randint(1, 4))]
+        i = uneven(*sizes, used=tuple(r for r in range(len(sizes)) if draw.random() < 0.3))
+        shape = gang(role(draw.randint(2, 9), segments=draw.choice([(), [("nvlink", draw.randint(2, 3))]])))
+        names = [f"r{r}-n{n}" for r, size in enumerate(sizes) for n in range(size)]
+        draw.shuffle(names)
+        kept = Solver()
+        for name in names:
+            before = kept.place(i, shape)
+            i.use(pod(f"later-{name}", name))
+            if isinstance(before, Verdict):
+                now, asked = refuse(i, shape), kept.asked
+                assert kept.restated(i, shape) == now
+                assert kept.place(i, shape) == now
+                assert kept.asked == asked
+                restated += 1
+            few = kept.crowded(i, shape)
+            counted += few is not None
+            assert few is None or few == refuse(i, shape)
+    assert restated > 500
+    assert counted > 500
+
+
 def test_eighteen_from_18_9_9_takes_the_intact_18_for_cost_comes_first() -> None:
     assert by_rack(place(uneven(18, 9, 9, used=(1, 2)), gang(role(18)))) == {"r0": 18}
 

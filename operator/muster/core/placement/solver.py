@@ -78,10 +78,36 @@ class Solver:
         self.asked += 1
         found = self._decided(inventory, shape, gang, budget)
         if isinstance(found, Verdict):
-            latest = kept(self._refusals, key, list, _REFUSED)
-            del latest[: len(latest) + 1 - _STATES]
-            latest.append(Refusal.of(self, inventory, gang, found))
+            self._remember(key, inventory, gang, found)
         return found
+
+    def crowded(self, inventory: Inventory, shape: Shape) -> Verdict | None:
+        """The verdict on one role for which there are too few slots, counted and not searched; None: to be asked."""
+        role = self._lone(inventory, shape)
+        few = role is not None and self.view(inventory, role).total < role.count
+        return self.restated(inventory, shape) if few else None
+
+    def restated(self, inventory: Inventory, shape: Shape) -> Verdict | None:
+        """The verdict on one role that does not fit, as is known (it was refused when there was more room): its numbers
+        as of now, nothing is searched for a place. None: to be asked."""
+        gang, role = self.gang(inventory, shape), self._lone(inventory, shape)
+        if role is None or isinstance(gang, Verdict):
+            return None
+        found = judge.refused(self, inventory, gang, role, self.view(inventory, role))
+        self._remember((inventory.epoch, inventory.healthy, shape, BUDGET), inventory, gang, found)
+        return found
+
+    def _lone(self, inventory: Inventory, shape: Shape) -> RoleGang | None:
+        """The one role of a shape whose refusal hangs on nothing but its view."""
+        gang = self.gang(inventory, shape)
+        if isinstance(gang, Verdict) or len(gang.roles) > 1 or not tractable(gang.roles[0]):
+            return None
+        return gang.roles[0]
+
+    def _remember(self, key: Hashable, inventory: Inventory, gang: Gang, verdict: Verdict) -> None:
+        latest = kept(self._refusals, key, list, _REFUSED)
+        del latest[: len(latest) + 1 - _STATES]
+        latest.append(Refusal.of(self, inventory, gang, verdict))
 
     def _decided(self, inventory: Inventory, shape: Shape, gang: Gang, budget: int) -> Found | Verdict:
         found = self._placed(inventory, gang, budget)

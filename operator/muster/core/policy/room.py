@@ -25,6 +25,8 @@ class Room:
         """What fits as things are now."""
         self._refused: dict[Shape, tuple[Verdict | None, int]] = {}
         """The refusals of this pass, and how many gangs had been placed by then."""
+        self._given: set[Shape] = set()
+        """A gang of these has been placed."""
         self._tight: set[Shape] = set()
         """No room is left to be kept for these."""
 
@@ -50,7 +52,7 @@ class Room:
             return self._refused[shape][0]
         if shape in self._found:
             return self._found[shape]
-        answer = self._solver.place(self.left, shape)
+        answer = self._crowded(shape) or self._solver.place(self.left, shape)
         if isinstance(answer, Found):
             self._found[shape] = answer
             return answer
@@ -65,9 +67,14 @@ class Room:
         """The verdict on a shape that this pass has refused with this one, in the numbers of now that all is placed:
         they are what the next pass will find too."""
         if self._refused[shape][1] != self._taken:
-            answer = self._solver.place(self.free, shape)
+            # It does not fit: there is less room than when it was refused.
+            answer = self._solver.restated(self.free, shape) or self._solver.place(self.free, shape)
             self._refused[shape] = answer if isinstance(answer, Verdict) else verdict, self._taken
         return self._refused[shape][0] or verdict
+
+    def _crowded(self, shape: Shape) -> Verdict | None:
+        """Behind one that was placed the next of its shape mostly finds too little: that needs no search."""
+        return self._solver.crowded(self.free, shape) if shape in self._given and self._left is None else None
 
     @property
     def left(self) -> Inventory:
@@ -78,6 +85,7 @@ class Room:
         """A gang is placed, or mended."""
         load = load_of(nodes, [role.requests for role in shape.roles])
         self._taken += 1
+        self._given.add(shape)
         self._found.clear()
         self.free.claim(owner, load)
         if self._left is not None:
