@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 BRIEF := $(addprefix e2e/test_,life.py deletion.py neighbours.py bad_input.py decisions.py failures.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test integration oracle faults mutants e2e bench bench-placement bench-queue demo crds settings pictures controlplane tools clean
+.PHONY: help setup lint format test integration oracle faults mutants e2e bench bench-placement bench-queue demo crds settings pictures controlplane tools chart clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 16
@@ -44,6 +44,10 @@ controlplane: $(STAMP) ## build kube-apiserver, scheduler, controller-manager, e
 
 tools: $(STAMP) ## build helm and kind (needs Go)
 	$(BIN)/python -m e2e.tools.build
+
+chart: $(STAMP) controlplane tools ## the chart: helm lint, ten sets of values put to a real API server, a release from install to uninstall (needs Go)
+	$(BIN)/python -m pytest tests/helm
+	$(BIN)/python -m pytest e2e/chart --server real
 
 e2e: $(STAMP) controlplane ## the API suite and the operator against a real control plane (needs Go)
 	$(BIN)/python -m pytest tests/conformance --server real
