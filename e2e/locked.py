@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import yaml
 
+from e2e.audit import Right
 from e2e.client import Client, Object, core, muster, wait_for
 from e2e.controlplane.cluster import ControlPlane
 from e2e.controlplane.config import Options
@@ -41,26 +43,20 @@ USERS = ("jobs-only", "jobs-and-pods", "editor", "viewer", "forger")
 
 def rendered(values: Mapping[str, Any] | None = None) -> list[Object]:
     """Return what of the rendered chart concerns rights, with these values over the chart's own."""
-    command = [
-        str(PROGRAMS.build(["helm"]) / "helm"),
-        "template",
-        RELEASE,
-        str(ROOT / "helm" / "muster"),
-        "--namespace",
-        NAMESPACE,
-    ]
-    done = subprocess.run(
-        [*command, "--values", "-"],
-        input=yaml.safe_dump(dict(values or {})),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    found = [each for each in yaml.safe_load_all(_rendered(yaml.safe_dump(dict(values or {})))) if each]
+    # The hooks of `helm test` are no part of what is installed.
+    installed = [each for each in found if "helm.sh/hook" not in (each["metadata"].get("annotations") or {})]
+    return [each for each in installed if each["kind"] in KINDS]
+
+
+@cache
+def _rendered(values: str) -> str:
+    command = [str(PROGRAMS.build(["helm"]) / "helm"), "template", RELEASE, str(ROOT / "helm" / "muster")]
+    command += ["--namespace", NAMESPACE, "--values", "-", "--set", "crds.enabled=false"]
+    done = subprocess.run(command, input=values, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise AssertionError(f"helm template: {done.stderr}")
-    found = [each for each in yaml.safe_load_all(done.stdout) if each and each["kind"] in KINDS]
-    # The hooks of `helm test` are no part of what is installed.
-    return [each for each in found if "helm.sh/hook" not in (each["metadata"].get("annotations") or {})]
+    return done.stdout
 
 
 def start(values: Mapping[str, Any] | None = None) -> ControlPlane:
@@ -106,14 +102,14 @@ def bind(plane: ControlPlane, namespace: str, name: str, *roles: str) -> None:
         plane.client.post(f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings", binding)
 
 
-def may(plane: ControlPlane, name: str, verb: str, resource: str, namespace: str, group: str = "") -> bool:
-    """Whether RBAC lets a user do this; `resource` may be `pods/status`."""
-    plural, _, sub = resource.partition("/")
-    asked = {"namespace": namespace, "verb": verb, "group": group, "resource": plural, "subresource": sub}
+def may(plane: ControlPlane, name: str, right: Right) -> bool:
+    """Whether RBAC lets a user do this."""
+    plural, _, sub = right.resource.partition("/")
+    asked = {"namespace": right.namespace, "verb": right.verb, "group": right.group, "name": right.name}
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
-        "spec": {"user": name, "resourceAttributes": asked},
+        "spec": {"user": name, "resourceAttributes": asked | {"resource": plural, "subresource": sub}},
     }
     answer = plane.client.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
     return bool(answer["status"]["allowed"])

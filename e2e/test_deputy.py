@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from e2e import locked
+from e2e.audit import Right
 from e2e.client import ApiError, Client, Object, core, muster, wait_for
 from e2e.controlplane.cluster import ControlPlane
 from e2e.gangs import sound
@@ -42,7 +43,9 @@ def lead(operator: Operators) -> None:
 def given(cluster: Cluster, plane: ControlPlane, name: str, *roles: str) -> Client:
     """A user bound to these ClusterRoles in the test's namespace, once that is known."""
     locked.bind(plane, cluster.namespace, name, *roles)
-    wait_for(lambda: locked.may(plane, name, "create", "trainingjobs", cluster.namespace, "muster.dev"), 20, name)
+    wait_for(
+        lambda: locked.may(plane, name, Right("muster.dev", "trainingjobs", "create", cluster.namespace)), 20, name
+    )
     return locked.user(plane, name)
 
 
@@ -69,6 +72,7 @@ def test_who_may_not_make_pods_gets_none_by_a_job(
     # Neither by a change of somebody else's job: its image, or letting it go on.
     path = muster("trainingjobs", cluster.namespace, "gang")
     submit(allowed, cluster, job("held", [role()], suspend=True))
+    cluster.wait_phase("held", "Suspended")
     held = muster("trainingjobs", cluster.namespace, "held")
     for change in ({"suspend": False}, {"roles": [role(name="other")]}, {"launcher": "env"}):
         with pytest.raises(ApiError, match=REFUSAL):
@@ -91,7 +95,11 @@ def test_the_right_counts_in_the_namespace_of_the_job(cluster: Cluster, locked_p
     client = given(cluster, locked_plane, "jobs-only", "muster-edit")
     locked.bind(locked_plane, "default", "jobs-only", MAKES_PODS)
     try:
-        wait_for(lambda: locked.may(locked_plane, "jobs-only", "create", "pods", "default"), 20, "the binding is known")
+        wait_for(
+            lambda: locked.may(locked_plane, "jobs-only", Right("", "pods", "create", "default")),
+            20,
+            "the binding is known",
+        )
         with pytest.raises(ApiError, match=REFUSAL):
             submit(client, cluster, job("gang"))
     finally:
@@ -124,7 +132,9 @@ def test_who_has_the_role_edit_is_served_and_cannot_forge(
     # Even who was given that right by mistake.
     forger = given(cluster, locked_plane, "forger", "edit", WRITES_STATUS)
     wait_for(
-        lambda: locked.may(locked_plane, "forger", "patch", "trainingjobs/status", cluster.namespace, "muster.dev"),
+        lambda: locked.may(
+            locked_plane, "forger", Right("muster.dev", "trainingjobs/status", "patch", cluster.namespace)
+        ),
         20,
         "the binding is known",
     )

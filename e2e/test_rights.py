@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from e2e import locked, nodes
 from e2e.audit import Asked, Right, asked, rights
-from e2e.client import Object, core, group, muster, wait_for
+from e2e.client import ApiError, Object, core, group, muster, wait_for
 from e2e.controlplane.cluster import ControlPlane
 from e2e.faults import Rule, drop_reply
 from e2e.gangs import leads, reaches, waits
 from e2e.harness import Cluster, Operators
 from e2e.jobs import fake, job, role
+from e2e.manifests import apply, path_of
+from e2e.needs import NEEDS, SERVED
 from e2e.nodes import Racks
 from e2e.process import Process
+from e2e.test_namespaces import Elsewhere, lead, left_alone, started_by_all
 
 pytestmark = pytest.mark.real("RBAC and its audit")
 ENV = {
@@ -221,3 +227,101 @@ def test_exactly_these_rights(
     requests = asked(path, locked.ACCOUNT, before)
     judge(requests, of_the_operator() - {WITHOUT_REQUEST})
     assert any("dryRun=All" in each.uri for each in requests)
+
+
+def test_the_table_in_the_docs_is_the_roles() -> None:
+    bare = {Right(right.group, right.resource, right.verb) for right in of_the_operator()}
+    assert bare == {right for need in NEEDS for right in need.rights()}
+
+
+def test_fewer_namespaces_move_the_rights_and_make_them_no_more() -> None:
+    everywhere = of_the_operator()
+    some = of_the_operator({"watchNamespaces": ["a", "b"]})
+    served = {right for right in everywhere if not right.namespace} - {right for right in some if not right.namespace}
+    want = {replace(right, namespace=namespace) for right in served for namespace in ("a", "b")}
+    want |= everywhere - served
+    want |= {Right("", "events", "create", "default")}
+    assert some == want
+    assert {right.resource for right in served} == {need.resource for need in NEEDS if need.where == SERVED}
+
+
+@pytest.mark.usefixtures("kubelet")
+def test_exactly_these_rights_in_one_namespace(
+    locked_plane: ControlPlane, cluster: Cluster, operator: Operators, log: tuple[Path, int]
+) -> None:
+    elsewhere = Elsewhere(cluster)
+    begin = started_by_all(cluster, elsewhere, operator, ENV, locked.ACCOUNT)
+    values = {"watchNamespaces": [cluster.namespace]}
+    with bound(locked_plane, values):
+        path = log[0]
+        before = path.stat().st_size
+        process = lead(cluster, operator, ENV, locked.ACCOUNT)
+        left_alone(cluster, elsewhere, begin)
+        assert operator.terminate(process) == 0
+        requests = asked(path, locked.ACCOUNT, before)
+    given = of_the_operator(values)
+    refused = sorted({str(each.right) for each in requests if not each.allowed})
+    assert not refused
+    needed = {each.right for each in requests}
+    assert not [one for one in needed if not any(right.allows(one) for right in given)]
+    written = {one.namespace for one in needed if one.verb not in ("get", "list", "watch")}
+    assert written == {cluster.namespace, locked.NAMESPACE}
+    elsewhere.remove()
+
+
+@contextmanager
+def bound(plane: ControlPlane, values: dict[str, object]) -> Iterator[None]:
+    """The chart's roles by these values in place of those of the defaults."""
+    client = plane.client
+    roles = [each for each in locked.rendered() if each["kind"] in ("ClusterRole", "ClusterRoleBinding")]
+    mine = [each for each in locked.rendered(values) if each["kind"] in ("Role", "RoleBinding")]
+    for each in roles:
+        client.delete(path_of(client, each))
+    apply(client, locked.rendered(values), locked.NAMESPACE)
+    known(plane, of_the_operator(values))
+    try:
+        yield
+    finally:
+        for each in mine:
+            client.delete(path_of(client, each))
+        apply(client, locked.rendered(), locked.NAMESPACE)
+        known(plane, of_the_operator())
+
+
+def known(plane: ControlPlane, given: set[Right]) -> None:
+    """Wait until the authorizer knows all of these rights of the operator."""
+    for right in given:
+        wait_for(
+            lambda right=right: locked.may(plane, locked.ACCOUNT, right),  # type: ignore[misc]
+            20,
+            f"{right} is known",
+        )
+
+
+def test_ownership_needs_the_finalizers(locked_plane: ControlPlane, cluster: Cluster) -> None:
+    """The one right without a request: an admission plugin asks for it."""
+    made = cluster.submit(job("gang", suspend=True))
+    owner = {"apiVersion": made["apiVersion"], "kind": made["kind"], "name": "gang", "uid": made["metadata"]["uid"]}
+    pod: Object = {
+        "metadata": {"name": "p", "ownerReferences": [owner | {"controller": True, "blockOwnerDeletion": True}]},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }
+    client = locked.user(locked_plane, locked.ACCOUNT)
+    client.post(core("pods", cluster.namespace), pod, dryRun="All")
+    documents = locked.rendered()
+    [role_] = [d for d in documents if d["kind"] == "ClusterRole" and d["metadata"]["name"] == "muster-jobs"]
+    path = path_of(locked_plane.client, role_)
+    rules = [rule for rule in role_["rules"] if "trainingjobs/finalizers" not in rule["resources"]]
+    assert len(rules) == len(role_["rules"]) - 1
+    locked_plane.client.patch(path, {"rules": rules})
+    try:
+        wait_for(
+            lambda: not locked.may(locked_plane, locked.ACCOUNT, replace(WITHOUT_REQUEST, namespace=cluster.namespace)),
+            20,
+            "the right is gone",
+        )
+        with pytest.raises(ApiError, match="cannot set blockOwnerDeletion"):
+            client.post(core("pods", cluster.namespace), pod, dryRun="All")
+    finally:
+        apply(locked_plane.client, documents, locked.NAMESPACE)
+        known(locked_plane, {WITHOUT_REQUEST})

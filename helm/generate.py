@@ -3,6 +3,7 @@
 - `files/crds/`: the custom resources, as in crds/. A copy, since a chart is fetched without what lies beside it (Flux
   leaves out symbolic links, a packaged chart holds nothing from above its root).
 - `settings` in values.yaml and values.schema.json: the operator's settings with their defaults, bounds and meanings.
+- `clusterTopology` in values.schema.json: the presets, and the names of the other fields of the spec.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from muster.api.crds import documents
 from muster.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,6 +68,17 @@ def schema() -> dict[str, Any]:
     }
 
 
+def topology() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The JSON schemas of `clusterTopology.preset` and `.spec`; the API server judges what is inside the fields."""
+    (crd,) = documents()["clustertopologies.yaml"]
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    preset = {key: spec["preset"][key] for key in ("type", "enum")}
+    rest = {
+        name: {key: field[key] for key in ("type", "description")} for name, field in spec.items() if name != "preset"
+    }
+    return preset, {"type": "object", "additionalProperties": False, "properties": rest}
+
+
 def values() -> str:
     """The lines below `settings:` in values.yaml."""
     lines = []
@@ -82,6 +95,8 @@ def files() -> dict[Path, str]:
     path = CHART / "values.schema.json"
     whole = json.loads(path.read_text(encoding="utf-8"))
     whole["properties"]["settings"] = schema()
+    ours = whole["properties"]["clusterTopology"]["properties"]
+    ours["preset"], ours["spec"] = topology()
     made[path] = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
     path = CHART / "values.yaml"
     between = re.compile(f"(?<={re.escape(BEGIN)}).*?(?={re.escape(END)})", re.DOTALL)

@@ -89,7 +89,8 @@ def _crd(
         "storage": True,
         "subresources": {"status": {}},
         "additionalPrinterColumns": [
-            {"name": name, "type": kind_of, "jsonPath": path, "priority": priority}
+            # The API server leaves a priority of 0 out; written, it would be drift to those who compare whole lists.
+            {"name": name, "type": kind_of, "jsonPath": path} | ({"priority": priority} if priority else {})
             for name, kind_of, path, priority in columns
         ],
         "schema": {"openAPIV3Schema": schema},
@@ -118,7 +119,6 @@ def _priority(name: str, value: int, description: str) -> dict[str, Any]:
         "value": value,
         # Pinned pods with an ordinary class would make kube-scheduler evict other people's pods.
         "preemptionPolicy": "Never",
-        "globalDefault": False,
         "description": description,
     }
 

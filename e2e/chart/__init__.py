@@ -1,0 +1,1 @@
+"""The chart, put to helm and to a real API server."""
