@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 BRIEF := $(addprefix e2e/test_,life.py deletion.py neighbours.py bad_input.py decisions.py failures.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test integration oracle faults mutants e2e bench bench-placement bench-queue demo crds settings pictures controlplane tools chart clean
+.PHONY: help setup lint format test integration oracle faults mutants e2e bench bench-placement bench-queue demo crds settings pictures controlplane tools chart image kind-node-image e2e-kind clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 16
@@ -53,6 +53,15 @@ e2e: $(STAMP) controlplane ## the API suite and the operator against a real cont
 	$(BIN)/python -m pytest tests/conformance --server real
 	@# Tests mostly wait for kubelets and leases: two at once, each with a control plane of its own.
 	$(BIN)/python -m pytest e2e --server real --numprocesses 2 --dist loadfile
+
+image: $(STAMP) ## the operator's image; PLATFORMS=linux/amd64,linux/arm64 by buildx; without a registry see docs/air-gapped.md
+	$(BIN)/python -m e2e.kind image $(PLATFORMS)
+
+kind-node-image: $(STAMP) ## a node image for kind from Debian packages and Go modules, without a registry (needs root and Go)
+	$(BIN)/python -m e2e.kind node-image
+
+e2e-kind: $(STAMP) ## the chart and real gangs on kind: with Docker, or as root on Debian without (needs Go)
+	$(BIN)/python -m e2e.kind test
 
 demo: $(STAMP) ## a 4,608-GPU cluster in this machine's memory, gangs scheduled on it, in a minute (muster demo --help)
 	$(BIN)/muster demo

@@ -81,13 +81,27 @@ def _path(prefix: str, plural: str, namespace: str | None, name: str | None, sub
 class Client:
     """One identity at one API server."""
 
-    def __init__(self, server: str, token: str | None, ca: Path | None, connections: int = 32) -> None:
+    def __init__(
+        self,
+        server: str,
+        token: str | None,
+        ca: Path | None,
+        connections: int = 32,
+        certificate: tuple[Path, Path] | None = None,
+    ) -> None:
+        """Speak to a server with a token, or with a client certificate and its key."""
         self.server = server
         self.token = token
         self.ca = ca
         self._headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         self._pool = urllib3.PoolManager(
-            num_pools=4, maxsize=connections, block=False, retries=False, ca_certs=str(ca) if ca else None
+            num_pools=4,
+            maxsize=connections,
+            block=False,
+            retries=False,
+            ca_certs=str(ca) if ca else None,
+            cert_file=str(certificate[0]) if certificate else None,
+            key_file=str(certificate[1]) if certificate else None,
         )
 
     def send(

@@ -19,6 +19,9 @@ from e2e.plane import Plane
 from e2e.process import Process
 from e2e.watcher import Watcher
 
+# These need a Docker daemon and images, which `python -m e2e.kind test` provides; named, they are collected anyway.
+collect_ignore = ["kind"]
+
 
 @pytest.fixture(scope="session")
 def controlplane(request: pytest.FixtureRequest) -> Iterator[Plane]:
