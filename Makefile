@@ -86,9 +86,10 @@ bench-queue: $(STAMP) ## the queue with 20,000 waiting jobs, written to benchmar
 bench: $(STAMP) controlplane bench-queue ## figures and ratios, written to benchmarks/results
 	$(BIN)/python -m benchmarks
 
-crds: $(STAMP) ## write crds/ from the models, and the chart's copy
+crds: $(STAMP) ## write crds/ from the models, the chart's copy, and the refusals in docs/troubleshooting.md
 	$(BIN)/muster crds --output crds
 	$(BIN)/python helm/generate.py
+	$(BIN)/python docs/refusals.py
 
 settings: $(STAMP) ## write docs/settings.md and the chart's values from the settings
 	$(BIN)/muster settings --markdown > docs/settings.md
