@@ -1,7 +1,7 @@
 """checkov on the chart as it renders and on the Dockerfile: `python -m e2e.chart.scan CHECKOV`.
 
-What it finds is mended, or explained where it looks for that: in annotations of the object (templates/_helpers.tpl) and in
-comments of the Dockerfile. all-off-values.yaml is left out: it turns off what the checks ask for.
+What it finds is mended, or explained where it looks for that: in annotations of the object (templates/_helpers.tpl) and
+in comments of the Dockerfile. all-off-values.yaml is left out: it turns off what the checks ask for.
 """
 
 from __future__ import annotations
