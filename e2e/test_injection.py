@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 import pytest
 
 from e2e.client import Object, core, wait_for
+from e2e.elsewhere import Elsewhere
 from e2e.gangs import lead, living, reaches, sound
 from e2e.harness import Cluster, Operators
 from e2e.jobs import job, role
 from e2e.nodes import Racks
-from e2e.test_namespaces import Elsewhere
 from muster.embedded.nodes.podlife import timestamp
 
 pytestmark = pytest.mark.usefixtures("kubelet")
