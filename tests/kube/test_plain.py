@@ -69,3 +69,11 @@ def test_whatever_was_missed_is_caught_when_a_status_is_written() -> None:
     status = Committed(phase=Phase.PENDING, waiting=waiting, start_failures=StartFailures(1, NASTY, 1, "x"))
     assert NASTY not in repr(status_of(parse.job(json.dumps(objects.job()).encode()), status, 0))
     assert json.dumps(status_of(parse.job(json.dumps(objects.job()).encode()), status, 0)).count("\\u001b") == 0
+
+
+def test_a_status_that_somebody_forged_is_read_as_one_line() -> None:
+    waiting = {"reason": "StartFailed", "message": NASTY}
+    manifest = objects.job() | {"status": {"phase": "Pending", "waiting": waiting}}
+    read = parse.job(json.dumps(manifest).encode()).status.waiting
+    assert read is not None
+    assert read.message == TAMED

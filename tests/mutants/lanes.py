@@ -38,6 +38,7 @@ def found(lane: str, share: int, file: str) -> str:
         return _pytest(["tests/scenarios", "-k", "core"])
     if lane == "units":
         room, _, name = file.rpartition("/")
+        room = room or name.removesuffix(".py")
         own = sorted(map(str, Path("tests", room).glob(f"test_{name.removesuffix('.py')}*.py")))
         return _pytest(own or sorted(map(str, Path("tests", room).glob("test_*.py"))))
     for line in lines(lane, share):

@@ -124,6 +124,8 @@ EXISTING: list[tuple[str, dict[str, object], str]] = [
     ("ours", {}, "done"),
     ("ours, bound already", {"node": "n0", "pinned": None, "stage": Stage.RUNNING}, "done"),
     ("ours, being deleted", {"terminating": True}, "again"),
+    ("somebody else's, being deleted", {"terminating": True, "job": None}, "again"),
+    ("of another attempt, being deleted", {"terminating": True, "born": 3}, "again"),
     ("of an older job of this name", {"job": "uid-older"}, "again"),
     ("somebody else's", {"job": None}, "refused"),
     ("another rank", {"rank": 7}, "refused"),

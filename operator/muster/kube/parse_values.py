@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from muster.kube.plain import plain
+
 LARGEST = 2**63 - 1
 
 
@@ -27,8 +29,8 @@ def items(value: Any) -> Sequence[Any]:
 
 
 def text(value: Any, default: str = "") -> str:
-    """The string, or the default."""
-    return value if isinstance(value, str) else default
+    """The string in one printable line, or the default: whoever has written it, people read it on terminals."""
+    return plain(value) if isinstance(value, str) else default
 
 
 def integer(value: Any, default: int = 0) -> int:
