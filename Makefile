@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CHECKOV := .venv-checkov
 STAMP := $(VENV)/.installed
 
 # What of e2e/ is quick enough for every `make test`.
 BRIEF := $(addprefix e2e/test_,life.py deletion.py neighbours.py bad_input.py decisions.py failures.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test integration oracle faults mutants e2e bench bench-placement bench-queue demo crds settings pictures controlplane tools chart image kind-node-image e2e-kind clean
+.PHONY: help setup lint security format test integration oracle faults mutants e2e bench bench-placement bench-queue demo crds settings pictures controlplane tools chart image kind-node-image e2e-kind clean
 
 help: ## say what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 16
@@ -26,6 +27,16 @@ lint: $(STAMP) ## ruff, mypy --strict, the rules on imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+security: $(STAMP) tools $(CHECKOV)/.installed ## bandit on the operator, checkov on the chart as it renders and on the Dockerfile (needs Go)
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive operator
+	$(BIN)/python -m e2e.chart.scan $(CHECKOV)/bin/checkov
+
+# It pins a hundred packages, some of them to versions that ours do not go with.
+$(CHECKOV)/.installed: constraints-checkov.txt
+	$(PYTHON) -m venv $(CHECKOV)
+	$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-checkov.txt checkov
+	@touch $@
 
 format: $(STAMP) ## mend what ruff can
 	$(BIN)/ruff check --fix .
@@ -86,12 +97,14 @@ bench-queue: $(STAMP) ## the queue with 20,000 waiting jobs, written to benchmar
 bench: $(STAMP) controlplane bench-queue ## figures and ratios, written to benchmarks/results
 	$(BIN)/python -m benchmarks
 
-crds: $(STAMP) ## write crds/ from the models, and the chart's copy
+crds: $(STAMP) ## write crds/ from the models, the chart's copy, and the refusals in docs/troubleshooting.md
 	$(BIN)/muster crds --output crds
 	$(BIN)/python helm/generate.py
+	$(BIN)/python docs/refusals.py
 
-settings: $(STAMP) ## write docs/settings.md and the chart's values from the settings
+settings: $(STAMP) ## write docs/settings.md and the chart's values from the settings, docs/monitoring.md from the metrics
 	$(BIN)/muster settings --markdown > docs/settings.md
+	$(BIN)/python docs/monitoring.py
 	$(BIN)/python helm/generate.py
 
 pictures: $(STAMP) ## draw the pictures of docs/ anew (a minute: one is of a run of the demo)
@@ -99,4 +112,4 @@ pictures: $(STAMP) ## draw the pictures of docs/ anew (a minute: one is of a run
 	$(BIN)/python docs/picture.py
 
 clean: ## remove .venv and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CHECKOV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -67,7 +67,7 @@ def start(values: Mapping[str, Any] | None = None) -> ControlPlane:
         apply(plane.client, documents(ROOT / "crds"))
         plane.client.post(core("namespaces"), {"metadata": {"name": NAMESPACE}})
         apply(plane.client, rendered(values), NAMESPACE)
-        in_force(plane.client)
+        all_in_force(plane)
     except BaseException:
         plane.stop()
         raise
@@ -75,7 +75,7 @@ def start(values: Mapping[str, Any] | None = None) -> ControlPlane:
 
 
 def in_force(client: Client) -> None:
-    """Wait until the policies about a job's content refuse what they are to refuse."""
+    """Wait until the policy of pod templates refuses what it is to refuse."""
     probe = job("probe", [role(gpus=0, pod={"hostIPC": True})])
     path = muster("trainingjobs", "default")
     wait_for(
@@ -84,6 +84,30 @@ def in_force(client: Client) -> None:
         "the policies are in force",
         seen=lambda: client.send("POST", path, probe, dryRun="All").body,
     )
+
+
+def all_in_force(plane: ControlPlane) -> None:
+    """Wait until each of the policies refuses what it is to refuse."""
+    in_force(plane.client)
+    path = muster("trainingjobs", "default")
+    plane.client.post(path, job("probe", suspend=True))
+    status = f"{path}/probe/status"
+    change = {"status": {"phase": "Running"}}
+    merge = "application/merge-patch+json"
+    wait_for(
+        lambda: plane.client.send("PATCH", status, change, merge, dryRun="All").status == 403,
+        30,
+        "the policy of statuses is in force",
+    )
+    plane.client.delete(f"{path}/probe")
+    bind(plane, "default", "viewer", "muster-edit")
+    someone = user(plane, "viewer")
+    wait_for(
+        lambda: "may not create pods" in someone.send("POST", path, job("probe"), dryRun="All").body,
+        30,
+        "the policy of authors is in force",
+    )
+    plane.client.delete("/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings/viewer-muster-edit")
 
 
 def user(plane: ControlPlane, name: str) -> Client:

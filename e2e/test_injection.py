@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 import pytest
 
 from e2e.client import Object, core, wait_for
+from e2e.controlplane.cluster import ControlPlane
+from e2e.elsewhere import Elsewhere
 from e2e.gangs import lead, living, reaches, sound
 from e2e.harness import Cluster, Operators
 from e2e.jobs import job, role
 from e2e.nodes import Racks
-from e2e.test_namespaces import Elsewhere
 from muster.embedded.nodes.podlife import timestamp
 
 pytestmark = pytest.mark.usefixtures("kubelet")
@@ -64,38 +65,39 @@ def _printable(part: object) -> bool:
     return part.isprintable() if isinstance(part, str) else True
 
 
-def test_a_stranger_in_another_namespace_is_no_rank(cluster: Cluster, operator: Operators) -> None:
-    """Who can read a job can name it as the owner of a pod or Service of their own, with all its labels."""
+@pytest.mark.real("a garbage collector that can be held up")
+def test_a_stranger_in_another_namespace_is_no_rank(
+    controlplane: ControlPlane, cluster: Cluster, operator: Operators
+) -> None:
+    """Who can read a job can name it as the owner of a pod of their own, with all its labels, and let that succeed."""
     cluster.add_nodes(Racks(1, 4))
     process = lead(operator)
     cluster.submit(job("victim", [role(replicas=2)]))
     reaches(cluster, "victim", 1)
     before = cluster.job("victim")["status"]
+    models = living(cluster, "victim")
     elsewhere = Elsewhere(cluster)
+    # The collector takes such pods away, but not at once.
+    controlplane.controller_manager.freeze()
     try:
-        model = living(cluster, "victim")[0]
-        for n in range(5):  # the garbage collector comes soon, and may come first
-            forged = _forged(model, f"forged-{n}", elsewhere.namespace)
-            made = cluster.client.post(core("pods", elsewhere.namespace), forged)
-            if cluster.client.find(core("pods", elsewhere.namespace, made["metadata"]["name"])) is not None:
-                cluster.client.send(
-                    "PATCH",
-                    core("pods", elsewhere.namespace, made["metadata"]["name"], "status"),
-                    {"status": {"phase": "Failed", "reason": "Error"}},
-                    "application/merge-patch+json",
-                )
+        for model in models:
+            cluster.client.post(core("pods", elsewhere.namespace), _forged(model, elsewhere.namespace))
+            path = core("pods", elsewhere.namespace, model["metadata"]["name"], "status")
+            cluster.client.patch(path, {"status": {"phase": "Succeeded"}})
         time.sleep(3)
         after = cluster.job("victim")["status"]
-        keys = ("phase", "attempt", "restarts", "disruptions", "lastFailure", "live")
-        assert {key: after.get(key) for key in keys} == {key: before.get(key) for key in keys}
-        assert next(pod["metadata"]["uid"] for pod in living(cluster, "victim")) == model["metadata"]["uid"]
     finally:
+        controlplane.controller_manager.thaw()
         elsewhere.remove()
+    keys = ("phase", "attempt", "restarts", "disruptions", "lastFailure", "live")
+    assert {key: after.get(key) for key in keys} == {key: before.get(key) for key in keys}
+    uids = {pod["metadata"]["uid"] for pod in models}
+    assert {pod["metadata"]["uid"] for pod in living(cluster, "victim")} == uids
     sound(process)
 
 
-def _forged(model: Object, name: str, namespace: str) -> Object:
-    """A pod with the labels and the owner of another."""
-    meta = {key: model["metadata"][key] for key in ("labels", "ownerReferences")}
-    spec = {"containers": [{"name": "main", "image": "x"}], "restartPolicy": "Never"}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta | {"name": name, "namespace": namespace}, "spec": spec}
+def _forged(model: Object, namespace: str) -> Object:
+    """A pod with the name, the labels and the owner of another, that no scheduler takes."""
+    meta = {key: model["metadata"][key] for key in ("name", "labels", "ownerReferences")}
+    spec = {"containers": [{"name": "main", "image": "x"}], "schedulerName": "nobody"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta | {"namespace": namespace}, "spec": spec}

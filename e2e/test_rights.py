@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from e2e import locked, nodes
 from e2e.audit import Asked, Right, asked, rights
 from e2e.client import ApiError, Object, core, group, muster, wait_for
 from e2e.controlplane.cluster import ControlPlane
+from e2e.elsewhere import Elsewhere, lead, left_alone, started_by_all
 from e2e.faults import Rule, drop_reply
 from e2e.gangs import leads, reaches, waits
 from e2e.harness import Cluster, Operators
@@ -22,7 +23,6 @@ from e2e.manifests import apply, path_of
 from e2e.needs import NEEDS, SERVED
 from e2e.nodes import Racks
 from e2e.process import Process
-from e2e.test_namespaces import Elsewhere, lead, left_alone, started_by_all
 
 pytestmark = pytest.mark.real("RBAC and its audit")
 ENV = {
@@ -204,7 +204,7 @@ def judge(requests: list[Asked], given: set[Right]) -> None:
     assert not strange, f"allowed by something else than the chart's roles: {strange}"
 
 
-def of_the_operator(values: dict[str, object] | None = None) -> set[Right]:
+def of_the_operator(values: Mapping[str, object] | None = None) -> set[Right]:
     """The rights of the operator; the chart's roles for people are not its."""
     documents = locked.rendered(values)
     people = ("muster-view", "muster-edit")
@@ -270,7 +270,7 @@ def test_exactly_these_rights_in_one_namespace(
 
 
 @contextmanager
-def bound(plane: ControlPlane, values: dict[str, object]) -> Iterator[None]:
+def bound(plane: ControlPlane, values: Mapping[str, object]) -> Iterator[None]:
     """The chart's roles by these values in place of those of the defaults."""
     client = plane.client
     roles = [each for each in locked.rendered() if each["kind"] in ("ClusterRole", "ClusterRoleBinding")]

@@ -254,6 +254,8 @@ class App:
     async def run(self) -> int:
         """Run until stopped or until the lease is lost; the exit code. Raises OSError if a port is taken."""
         await self._endpoints.start()
+        if self.world.served:
+            _log.info("serving these namespaces alone", namespaces=sorted(self.world.served))
         self._spawn("loop", self._loop.run())
         self._spawn("own kinds", self.own.run())
         self._spawn("events", self._events.run())

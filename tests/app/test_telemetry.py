@@ -12,6 +12,7 @@ from muster.core.model import (
     Gone,
     Job,
     Kind,
+    LastFailure,
     LastRepair,
     Leading,
     Node,
@@ -74,6 +75,21 @@ def test_jobs_that_others_serve_are_not_counted() -> None:
     assert said(telemetry, 'muster_restarts_total{cause="failure"} 1.0')
     assert said(telemetry, 'muster_jobs{phase="Running"} 1.0')
     assert accelerators(world)["running"] == 4
+
+
+def test_nothing_that_a_user_writes_is_in_a_metric() -> None:
+    """Neither as a label, which anybody could make a million of, nor otherwise."""
+    telemetry, world = Telemetry(), World()
+    telemetry.watch_world(world)
+    telemetry.change(Leading("1"))
+    named = role("mallory-role", count=1, gpus=4)
+    job = a_job("mallory-job", named, namespace="mallory-space", priority_class="mallory-class")
+    states(telemetry, job)
+    failed = Committed(phase=Phase.FAILED, last_failure=LastFailure(0, "mallory-reason", "mallory-words", ()))
+    telemetry.change(Upsert(replace(job, status=failed), 0))
+    world.apply(Upsert(job, 0))
+    telemetry.measure(world, 1000)
+    assert "mallory" not in telemetry.render().decode()
 
 
 def test_idle_accelerators_add_up() -> None:

@@ -29,14 +29,18 @@ def world_of(*records: Record) -> World:
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_a_pod_from_elsewhere_is_no_rank(order: tuple[int, ...]) -> None:
-    """Whatever is seen first: neither its failure counts, nor its end, nor that it is there."""
+    """Whatever is seen first."""
     forged = pod(VICTIM, 0, Stage.FAILED, "b", namespace="elsewhere", id="forged", failure=FAILED)
     records = (VICTIM, OWN, forged)
     world = world_of(*(records[i] for i in order))
     assert [p.id for p in world.pods_of(VICTIM.id)] == [OWN.id]
-    assert "OwnFailure" not in {t.cause for t in plan(world, START).transitions}
-    assert "Restarting" not in {t.cause for t in plan(world, START).transitions}
     assert not orphans(world, START), "nor is it ours to delete: the garbage collector does"
+
+
+def test_its_good_end_is_not_the_jobs() -> None:
+    """It came last, so of two pods of one rank it would be the one that counts."""
+    forged = pod(VICTIM, 0, Stage.SUCCEEDED, "b", namespace="elsewhere", id="forged")
+    assert not plan(world_of(VICTIM, OWN, forged), START).transitions
 
 
 def test_it_holds_what_it_holds_beside_the_claim() -> None:

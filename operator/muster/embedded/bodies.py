@@ -20,6 +20,7 @@ LARGEST_BODY = 3 * 1024 * 1024
 YAML = "application/yaml"
 _LONGEST_MANAGER = 128
 _STRICTNESS = ("", "Ignore", "Strict", "Warn")
+SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _decode = msgspec.json.Decoder().decode
 
 
@@ -55,7 +56,7 @@ def decoded(request: Request, kind: str) -> Any:
     form = media(request)
     if form in (YAML, APPLY):
         try:
-            return yaml.load(request.body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            return yaml.load(request.body, Loader=SafeLoader)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise bad_request(f"error decoding YAML: {error}") from None
     if form == protobuf.MEDIA:

@@ -13,7 +13,7 @@ from muster.kube.launchers import OURS_ALONE, Seat, accelerators_of, launcher_en
 from muster.kube.parse_topology import pod_defaults
 
 Spec = dict[str, Any]
-SHM = "/dev/shm"
+SHM = "/dev/shm"  # nosec B108  # where a volume is mounted in the pod
 SHM_VOLUME = "muster-shm"
 ABSENT = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 LEAST_TOLERATED = 300

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
+import subprocess  # nosec B404  # of ourselves, see below
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -31,7 +31,7 @@ class Child:
         self._log = log
         leash = [sys.executable, "-m", "muster.cli.demo.leash", str(clean or "-")]
         with log.open("ab") as out:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # nosec B603  # this Python, modules that the demo names
                 [*leash, module, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=out,

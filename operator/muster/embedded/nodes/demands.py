@@ -258,7 +258,7 @@ def ports_of(spec: PodSpec) -> tuple[HostPort, ...]:
         for port in container.ports or ():
             number = port.host_port or (port.container_port if spec.host_network else 0)
             if number:
-                found.add((port.host_ip or "0.0.0.0", port.protocol, number))
+                found.add((port.host_ip or "0.0.0.0", port.protocol, number))  # nosec B104  # compared, not bound
     return tuple(sorted(found))
 
 
