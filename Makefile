@@ -102,8 +102,9 @@ crds: $(STAMP) ## write crds/ from the models, the chart's copy, and the refusal
 	$(BIN)/python helm/generate.py
 	$(BIN)/python docs/refusals.py
 
-settings: $(STAMP) ## write docs/settings.md and the chart's values from the settings
+settings: $(STAMP) ## write docs/settings.md and the chart's values from the settings, docs/monitoring.md from the metrics
 	$(BIN)/muster settings --markdown > docs/settings.md
+	$(BIN)/python docs/monitoring.py
 	$(BIN)/python helm/generate.py
 
 pictures: $(STAMP) ## draw the pictures of docs/ anew (a minute: one is of a run of the demo)

@@ -8,6 +8,7 @@ the published rules of kstatus and of Flux' expressions.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import re
 import uuid
@@ -26,6 +27,7 @@ from e2e.jobs import fake, job, role
 from e2e.manifests import documents
 from e2e.nodes import Racks
 from e2e.process import Process
+from e2e.watcher import Watcher
 
 pytestmark = pytest.mark.real("server-side apply, field ownership and the garbage collector are the real ones")
 EXAMPLES = [
@@ -243,6 +245,34 @@ def test_what_readers_of_kstatus_see_of_real_jobs(cluster: Cluster, leader: Proc
     cluster.delete_job("runs", "Foreground")
     shown = cluster.client.find(muster("trainingjobs", cluster.namespace, "runs"))
     assert shown is None or kstatus.compute(shown)[0] == kstatus.TERMINATING
+
+
+def test_starts_that_fail_alike_are_a_failure_until_the_job_is_mended(
+    cluster: Cluster, leader: Process, watcher: Watcher
+) -> None:
+    cluster.add_nodes(Racks(1, 4))
+    quick = {"baseSeconds": 1, "maxSeconds": 1}
+    never = role(replicas=2, annotations=fake(never_start="true"))
+    cluster.submit(job("stuck", [never], startTimeoutSeconds=1, backoff=quick))
+
+    def tried(times: int) -> bool:
+        return bool(cluster.job("stuck")["status"].get("attempt", 0) >= times)
+
+    wait_for(lambda: tried(5), 90, "it was tried five times", seen=lambda: cluster.job("stuck").get("status"))
+    assert kstatus.compute(cluster.job("stuck"))[0] == kstatus.FAILED
+    cluster.change("stuck", {"suspend": True})
+    cluster.wait_phase("stuck", "Suspended", timeout=60)
+    cluster.change("stuck", {"suspend": False, "roles": [role(replicas=2)]})
+    cluster.wait_phase("stuck", "Running", timeout=60)
+    assert kstatus.compute(cluster.job("stuck"))[0] == kstatus.CURRENT
+    watcher.catch_up()
+    versions = [
+        event.object for event in watcher.history.events if (event.kind, event.name) == ("TrainingJob", "stuck")
+    ]
+    said = [found for found, _ in itertools.groupby(kstatus.compute(version)[0] for version in versions)]
+    # It fails once and stays so over the fourth and fifth try; InProgress is before each look at a changed spec.
+    assert said.count(kstatus.FAILED) == 1, said
+    assert said[-1] == kstatus.CURRENT
 
 
 def test_without_an_operator_everything_is_in_progress(cluster: Cluster, tool: Tool) -> None:

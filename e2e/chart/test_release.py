@@ -90,6 +90,18 @@ def test_nothing_is_left_where_that_is_wished(installed: Client, run: Run) -> No
     wait_for(lambda: not installed.list(ours), 30, "the custom resources are gone, and the jobs with them")
 
 
+def test_the_custom_resources_follow_the_release_both_ways(installed: Client, run: Run) -> None:
+    path = group("apiextensions.k8s.io/v1", "customresourcedefinitions", name="trainingjobs.muster.dev")
+    uid, first = installed.get(path)["metadata"]["uid"], frozen(installed.get(path)["spec"])
+    before = frozen(installed.get(JOB))
+    run("upgrade", RELEASE, str(CHART), "--set", "settings.schedulerName=bin-packer")
+    assert "self.schedulerName == 'bin-packer'" in frozen(installed.get(path)["spec"])
+    run("rollback", RELEASE, "1")
+    assert frozen(installed.get(path)["spec"]) == first
+    assert installed.get(path)["metadata"]["uid"] == uid
+    assert frozen(installed.get(JOB)) == before
+
+
 def test_an_upgrade_that_changes_nothing_writes_nothing(installed: Client, run: Run) -> None:
     run("upgrade", RELEASE, str(CHART), "--reuse-values")
     path = group("apps/v1", "deployments", NAMESPACE, RELEASE)

@@ -182,6 +182,11 @@ def test_alerts_are_those_of_the_file_under_the_release_s_name(home: Path) -> No
     assert of(objects, "Service")["metadata"]["name"] == "gang-scheduler-metrics"
 
 
+def test_the_user_can_be_left_to_the_platform(home: Path) -> None:
+    pod = of(template(home, values=[CHART / "ci" / "openshift-values.yaml"]), "Deployment")["spec"]["template"]["spec"]
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
 def test_a_leader_is_always_there_and_never_two_without_an_election(home: Path) -> None:
     strategy = of(template(home), "Deployment")["spec"]["strategy"]
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}

@@ -90,7 +90,10 @@ def test_the_cpu_only_program_adds_up_the_ranks() -> None:
     assert [process.returncode for process in ranks] == [0] * 4
 
 
-def test_the_expressions_in_the_example_for_flux_are_the_tested_ones() -> None:
-    documents = list(yaml.safe_load_all((EXAMPLES / "flux/jobs.yaml").read_text()))
-    (kustomization,) = (each for each in documents if each["kind"] == "Kustomization")
-    assert kustomization["spec"]["healthCheckExprs"] == [CHECKS["TrainingJob"]]
+@pytest.mark.parametrize(
+    ("name", "kind", "of"), [("jobs", "Kustomization", "TrainingJob"), ("operator", "HelmRelease", "ClusterTopology")]
+)
+def test_the_expressions_in_the_examples_for_flux_are_the_tested_ones(name: str, kind: str, of: str) -> None:
+    documents = yaml.safe_load_all((EXAMPLES / f"flux/{name}.yaml").read_text())
+    (found,) = (each for each in documents if each["kind"] == kind)
+    assert found["spec"]["healthCheckExprs"] == [CHECKS[of]]

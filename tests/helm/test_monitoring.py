@@ -11,19 +11,15 @@ from typing import Any, NamedTuple
 
 import promql_parser
 import pytest
-import yaml
 
+from docs import monitoring
 from muster.core.lifecycle import Row
 from muster.core.model import Kind, Phase, Reason
-from muster.core.world import World
 from muster.kube.errors import Answer
-from muster.telemetry import Telemetry
 from muster.worker.commit import Outcome
 
 CHART = Path(__file__).resolve().parent.parent.parent / "helm" / "muster"
-ALERTS: list[dict[str, Any]] = [
-    rule for group in yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"] for rule in group["rules"]
-]
+ALERTS = monitoring.alerts()
 DASHBOARD: dict[str, Any] = json.loads((CHART / "files" / "dashboard.json").read_text())
 PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 SCRAPED = {"job", "namespace", "instance", "pod"}
@@ -50,23 +46,12 @@ class Asked(NamedTuple):
 
 def series() -> dict[str, set[str]]:
     """Name of each series that /metrics has -> its labels."""
-    telemetry = Telemetry()
-    telemetry.watch_world(World())
     found: dict[str, set[str]] = {"up": set()}
-    counted = {
-        metric._name: metric._labelnames for metric in vars(telemetry).values() if hasattr(metric, "_labelnames")
-    }
-    for metric in telemetry.registry.collect():
-        # What is computed at a scrape brings its labels along.
-        labels = set(counted.get(metric.name) or getattr(metric, "_labelnames", ()))
-        match metric.type:
-            case "counter":
-                found[f"{metric.name}_total"] = labels
-            case "histogram":
-                found |= {f"{metric.name}_bucket": labels | {"le"}}
-                found |= {f"{metric.name}_count": labels, f"{metric.name}_sum": labels}
-            case _:
-                found[metric.name] = labels
+    for name, (kind, labels, _) in monitoring.metrics().items():
+        if kind == "histogram":
+            found |= {f"{name}_bucket": {*labels, "le"}, f"{name}_count": set(labels), f"{name}_sum": set(labels)}
+        else:
+            found[name] = set(labels)
     return found
 
 
@@ -171,3 +156,8 @@ def test_the_dashboard_is_whole() -> None:
         for target in panel["targets"]:
             for label in re.findall(r"{{(\w+)}}", target["legendFormat"]):
                 assert re.search(rf"by \([^)]*\b{label}\b", target["expr"]), panel["title"]
+
+
+def test_the_page_has_every_alert_and_metric() -> None:
+    text = monitoring.PAGE.read_text(encoding="utf-8")
+    assert monitoring.page(text) == text, "run `python docs/monitoring.py`"

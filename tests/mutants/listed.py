@@ -233,8 +233,8 @@ MUTANTS = (
     Mutant(
         "duties follow from a decision that is not acknowledged",
         "core/duties.py",
-        "    job = world.acknowledged(uid)\n    if job is None or world.assumed(uid) is not None or not world.ready:",
-        "    job = world.job(uid)\n    if job is None or not world.ready:",
+        "    job = world.acknowledged(uid)\n    if job is None or world.assumed(uid) is not None or not world.ready",
+        "    job = world.job(uid)\n    if job is None or not world.ready",
     ),
     Mutant(
         "gates are taken off as pods are made",
@@ -264,13 +264,13 @@ MUTANTS = (
     Mutant(
         "every pod is deleted by force",
         "core/duties.py",
-        "        if off(world, pod, patience(job if isinstance(job, Job) else None), now):",
+        "        if off(world, pod.node, patience(job if isinstance(job, Job) else None), now):",
         "        if True:",
     ),
     Mutant(
         "a pod on a machine that is off is not forced away",
         "core/duties.py",
-        "        if off(world, pod, patience(job if isinstance(job, Job) else None), now):",
+        "        if off(world, pod.node, patience(job if isinstance(job, Job) else None), now):",
         "        if False:",
     ),
     Mutant(

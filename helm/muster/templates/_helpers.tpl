@@ -106,6 +106,9 @@ imagePullSecrets:
 {{- define "muster.accepted" -}}
 checkov.io/skip1: CKV_K8S_11=no limit of CPU, since a leader held back by one loses its lease when it has the most to do
 checkov.io/skip2: CKV_K8S_38=its token is how it speaks to the API server, and all that it does
+{{- if not .Values.podSecurityContext.runAsUser }}
+checkov.io/skip7: CKV_K8S_40=the platform chooses the user
+{{- end }}
 {{- if not .Values.image.digest }}
 checkov.io/skip3: CKV_K8S_43=image.digest is for whoever installs, the chart cannot know it
 {{- end }}
