@@ -85,7 +85,7 @@ def release(cluster: kind.KindCluster, image: str) -> Release:
 
 @pytest.fixture
 def space(cluster: kind.KindCluster, release: Release, image: str, request: pytest.FixtureRequest) -> Iterator[Space]:
-    """A namespace for one test. No replica of the operator may have ended by itself meanwhile."""
+    """A namespace for one test. Meanwhile no replica of the operator may have ended, or lost its watch, by itself."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))[:30].strip("-")
     name = f"{words}-{uuid.uuid4().hex[:6]}"
     before = release.restarts()
@@ -96,3 +96,6 @@ def space(cluster: kind.KindCluster, release: Release, image: str, request: pyte
         made.close()
     after = release.restarts()
     assert {pod: count for pod, count in after.items() if count > before.get(pod, 0)} == {}, (before, after)
+    for pod in release.pods():
+        wrong = [line for line in release.log(pod["metadata"]["name"]).splitlines() if "kopf ended" in line]
+        assert not wrong, wrong[:3]

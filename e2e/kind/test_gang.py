@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import yaml
+
 from e2e.client import core, wait_for
+from e2e.harness import ROOT
 from e2e.kind.cluster import WORKERS
 from e2e.kind.space import Space
 from e2e.kind.stages import say
@@ -20,6 +23,18 @@ def test_a_gang_finds_its_ranks_reduces_a_number_and_succeeds(space: Space) -> N
     assert status["attempt"] == 1
     assert status["restarts"] == 0
     say(f"three ranks of {space.image}: {lines}")
+
+
+def test_the_example_for_kind_runs_as_it_is_written(space: Space) -> None:
+    example = yaml.safe_load((ROOT / "examples" / "cpu-only.yaml").read_text())
+    [role] = example["spec"]["roles"]
+    # Only the image is another: its own would have to be pulled.
+    role["template"]["spec"]["containers"][0]["image"] = space.image
+    space.create(example)
+    space.reaches("cpu-only", "Succeeded")
+    logs = space.logs("cpu-only").values()
+    assert len(logs) == 4
+    assert all("of 4: the ranks add up to 6" in log for log in logs), logs
 
 
 def test_a_hard_level_keeps_a_gang_in_one_domain_and_is_waited_for(space: Space) -> None:

@@ -285,4 +285,7 @@ class _Run:
             standalone=True,
             clusterwide=True,
             stop_flag=flag,
+            # Only peering reads it, which is off. Not given, kopf asks who this user is, and in a container whose user
+            # stands in no passwd file that ends it.
+            identity="muster",  # type: ignore[arg-type]
         )

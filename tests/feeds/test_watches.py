@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.feeds.conftest import Plain, World, client, kopf_feed
 from tests.support.tinyapi import TinyApi
 
@@ -96,6 +97,21 @@ async def test_kopf_writes_nothing(feed: str, api: TinyApi, world: World) -> Non
     await world.until(lambda: heard(world)[-1:] == [("gone", "uid-a", 0)])
     await world.settle()
     assert api.writes == []
+
+
+@pytest.fixture
+def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process's user has no name, as in a container that runs as a number."""
+
+    def nobody() -> str:
+        raise OSError("No username set in the environment")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+
+
+async def test_the_user_needs_no_name(nameless: None, feed: str, api: TinyApi, world: World) -> None:
+    await api.put(JOBS, "a")
+    await world.until(lambda: heard(world) == [("upsert", "uid-a", 101)])
 
 
 async def test_kopf_ended_by_a_410_is_started_again_and_our_kinds_are_listed(api: TinyApi, world: World) -> None:
