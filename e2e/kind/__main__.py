@@ -9,6 +9,7 @@ node-image            a node image for kind, made without a registry, to a tar
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ DIST = ROOT / "dist"
 
 def main(words: Sequence[str]) -> int:
     """Do what the words say; return the exit code."""
+    # Asked to end, we put the host right first: by default Python would not.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         match list(words):
             case ["test", *arguments]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import uuid
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -85,7 +86,8 @@ def release(cluster: kind.KindCluster, image: str) -> Release:
 @pytest.fixture
 def space(cluster: kind.KindCluster, release: Release, image: str, request: pytest.FixtureRequest) -> Iterator[Space]:
     """A namespace for one test. No replica of the operator may have ended by itself meanwhile."""
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))[:40].strip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))[:30].strip("-")
+    name = f"{words}-{uuid.uuid4().hex[:6]}"
     before = release.restarts()
     made = Space(cluster, name, image)
     try:

@@ -8,6 +8,7 @@ before anything is begun, so that the next run can put right what a killed one l
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +25,8 @@ SYSCTLS = (
     "vm/panic_on_oom",
 )
 """Those that a kubelet sets, in all namespaces at once."""
+END_SECONDS = 20.0
+"""How long processes that were killed may take to end."""
 PROC = Path("/proc/sys")
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -45,7 +48,9 @@ def restore(note: Path) -> None:
     for name, before in json.loads(note.read_text()).items():
         if (PROC / name).read_text().strip() != before:
             (PROC / name).write_text(before)
-    left = remove_cgroups()
+    deadline = time.monotonic() + END_SECONDS
+    while (left := remove_cgroups()) and time.monotonic() < deadline:
+        time.sleep(0.1)  # the kernel is still ending those in them
     if left:
         say(f"these cgroups are still in use and stay: {', '.join(map(str, left[:3]))}")
     note.unlink()

@@ -29,7 +29,7 @@ class Release:
 
     def upgrade(self, *settings: str) -> None:
         """Upgrade with these values over the present ones, as in `settings.logLevel=debug`."""
-        self._helm("upgrade", "--reuse-values", *[word for each in settings for word in ("--set", each)])
+        self._helm("upgrade", "--reset-then-reuse-values", *[word for each in settings for word in ("--set", each)])
 
     def _helm(self, verb: str, *words: str) -> None:
         self.cluster.helm(verb, NAME, str(CHART), "--namespace", NAMESPACE, "--wait", "--timeout", "5m", *words)
