@@ -56,11 +56,11 @@ controlplane: $(STAMP) ## build kube-apiserver, scheduler, controller-manager, e
 tools: $(STAMP) ## build helm and kind (needs Go)
 	$(BIN)/python -m e2e.tools.build
 
-chart: $(STAMP) controlplane tools ## the chart: helm lint, ten sets of values put to a real API server, a release from install to uninstall (needs Go)
+chart: $(STAMP) controlplane tools ## the chart: helm lint, many sets of values put to a real API server, a release from install to uninstall (needs Go)
 	$(BIN)/python -m pytest tests/helm
 	$(BIN)/python -m pytest e2e/chart --server real
 
-e2e: $(STAMP) controlplane ## the API suite and the operator against a real control plane (needs Go)
+e2e: $(STAMP) controlplane tools ## the API suite and the operator against a real control plane (needs Go)
 	$(BIN)/python -m pytest tests/conformance --server real
 	@# Tests mostly wait for kubelets and leases: two at once, each with a control plane of its own.
 	$(BIN)/python -m pytest e2e --server real --numprocesses 2 --dist loadfile

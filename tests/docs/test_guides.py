@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.gitops.states import JOBS
 
 from muster.core.topology import PRESETS
+from muster.kube.conditions import STALLED
 from muster.kube.parse_job import GITOPS, GITOPS_LABEL
-from muster.kube.status import STALLED
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

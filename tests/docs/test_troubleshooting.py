@@ -12,14 +12,14 @@ from docs import refusals
 from muster.core.lifecycle import WAITING_REASON, Row
 from muster.core.model import Phase, Reason
 from muster.core.observe import REFUSALS
-from muster.kube.status import STALLED
+from muster.kube.conditions import STALLED
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = refusals.PAGE.read_text(encoding="utf-8")
 WORD = re.compile(r"[A-Z][a-z]+(?:[A-Z]+[a-z0-9]*)*")
 WRITERS = (
     "core/lifecycle.py", "core/observe.py", "core/breaks.py", "core/explain.py", "core/policy/queueing.py",
-    "kube/status.py", "worker/topology.py", "worker/report.py",
+    "kube/status.py", "kube/conditions.py", "worker/topology.py", "worker/report.py",
 )  # fmt: skip
 """Where reasons of conditions, failures and Events are spelt."""
 NO_REASONS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -44,6 +45,11 @@ def test_is_what_its_kind_takes(document: Manifest) -> None:
         assert [str(error) for error in check(SCHEMAS[kind], document["spec"], "spec")] == []
     else:  # Kustomize's own files are put to Kustomize
         assert document.get("kind", "Kustomization") == "Kustomization"
+
+
+def test_the_list_of_examples_names_each() -> None:
+    listed = re.findall(r"^\| \[[^]]+\]\(([^)]+)\) \|", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in EXAMPLES.iterdir() if path.name != "README.md")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SCHEMAS if kind != "_from"])

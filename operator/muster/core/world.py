@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from muster.core.admissions import Admissions, about, template_key
 from muster.core.agenda import Agenda
 from muster.core.claims import Claims
 from muster.core.freed import FreedNodes
@@ -44,7 +45,6 @@ from muster.core.model import (
     Remedy,
     Remembered,
     Reservation,
-    RoleShape,
     Shape,
     Stage,
     Synced,
@@ -123,7 +123,7 @@ class World:
         self._ghosts = Ghosts()
         self._children: dict[str, Child] = {}
         self._quotas: dict[str, dict[str, Quota]] = {}
-        self._admissions: dict[tuple[str, str], Admission] = {}
+        self._admissions = Admissions()
         self._refusals: dict[str, Refused] = {}
         self.freed = FreedNodes()
         """The nodes that gained room lately."""
@@ -139,10 +139,6 @@ class World:
         """The jobs served with an attempt under way, as assumed,"""
         self._placed: set[str] = set()
         """and those of them that are Placed."""
-        self._shapes: dict[str, tuple[Job, Shape]] = {}
-        """The shape of each job, and for which record of it;"""
-        self._alike: dict[Shape, Shape] = {}
-        """jobs with an equal one share it."""
         self._relabelled = False
         """Labels changed since the last plan: whether hard constraints hold is to be judged again."""
         self._by_labels: dict[str, tuple[Epoch, Placement, Verdict | None]] = {}
@@ -254,11 +250,11 @@ class World:
 
     def admission(self, namespace: str, template: str) -> Admission | None:
         """What the dry run of this template (see `template_key`) answered here, if it was asked."""
-        return self._admissions.get((namespace, template))
+        return self._admissions.get(namespace, template)
 
     def unasked(self, job: Job) -> bool:
         """What the pods of some role really request is not known yet: its dry run has not answered."""
-        return any(self.admission(job.namespace, self.template_key(job, i)) is None for i in range(len(job.roles)))
+        return self._admissions.unasked(job, self.topology.pod_defaults)
 
     def refusal(self, uid: str, attempt: int) -> Refused | None:
         """What the API server refused to this attempt, if anything."""
@@ -275,43 +271,16 @@ class World:
         return (uid, attempt) in self._viewed
 
     def template_key(self, job: Job, role: int) -> str:
-        """The key of the admission of one role's pods: its template, the pod defaults, and the PriorityClass, for which
-        the pods of another job with the same template may be refused."""
-        return f"{job.roles[role].template}+{self.topology.pod_defaults}+{job.priority_class}"
+        """The key of the admission of one role's pods."""
+        return template_key(job, role, self.topology.pod_defaults)
 
     def roles_hash(self, job: Job) -> str:
         """What a placement made now records as what its pods are rendered from."""
         return f"{job.roles_hash}+{self.topology.pod_defaults}"
 
     def shape(self, job: Job) -> Shape:
-        """What the solver is asked: the job's roles with the requests and filter of their pods as admitted, as written
-        where admission has not been asked or was refused."""
-        known = self._shapes.get(job.id)
-        if known is not None and _asks_alike(known[0], job):
-            return known[1]
-        shape = self._shape(job)
-        shape = self._alike.setdefault(shape, shape)
-        if job.id in self._jobs:
-            self._shapes[job.id] = job, shape
-        return shape
-
-    def _shape(self, job: Job) -> Shape:
-        roles = []
-        for i, role in enumerate(job.roles):
-            admitted = self.admission(job.namespace, self.template_key(job, i))
-            known = admitted is not None and not admitted.refused
-            roles.append(
-                RoleShape(
-                    name=role.name,
-                    count=role.count,
-                    requests=admitted.requests if known and admitted else role.requests,
-                    filter=admitted.filter if known and admitted else role.filter,
-                    required=role.required,
-                    preferred=role.preferred,
-                    segments=role.segments,
-                )
-            )
-        return Shape(tuple(roles), job.required, job.preferred)
+        """What the solver is asked: the job's roles with what their pods request as admitted."""
+        return self._admissions.shape(job, self.topology.pod_defaults, keep=job.id in self._jobs)
 
     def remedy(self, inventory: Inventory, shape: Shape, verdict: Verdict) -> Remedy | None:
         """The smallest change that would place a shape that this inventory (ours, or a fork) refused with this verdict;
@@ -475,8 +444,7 @@ class World:
         for entry in self._jobs.values():
             entry.since += by
             entry.cleared = entry.cleared + by if entry.cleared is not None else None
-        for key, admission in self._admissions.items():
-            self._admissions[key] = replace(admission, at=admission.at + by)
+        self._admissions.shift(by)
         for uid, refused in self._refusals.items():
             self._refusals[uid] = replace(refused, at=refused.at + by)
         self._line_up_all()
@@ -495,29 +463,13 @@ class World:
         self.agenda.touch(change.job)
 
     def _ask_refused_again(self) -> None:
-        for key in [key for key, admission in self._admissions.items() if admission.refused]:
-            del self._admissions[key]
-        self._asked_anew()
+        self._admissions.forget_refused()
         self._touch_all()
-
-    def _asks(self, job: Job | Rejected, admission: Admission) -> bool:
-        """The pods of this job are what this dry run was about."""
-        if not isinstance(job, Job) or job.namespace != admission.namespace:
-            return False
-        return any(self.template_key(job, i) == admission.template for i in range(len(job.roles)))
 
     def _readmit(self, change: Readmit) -> None:
         namespace = change.namespace
-        outdated = [
-            key
-            for key, admission in self._admissions.items()
-            if namespace in (None, key[0]) and (change.claim is None or change.claim in admission.claims)
-        ]
-        if change.claim is not None and not outdated:
+        if not self._admissions.forget(namespace, change.claim) and change.claim is not None:
             return
-        for key in outdated:
-            del self._admissions[key]
-        self._asked_anew()
         for uid, entry in self._jobs.items():
             if namespace is None or entry.record.namespace == namespace:
                 self.agenda.touch(uid)
@@ -553,7 +505,7 @@ class World:
                     self.inventory.set_topology(record)
                 self._touch_nodes(self.pasts.read(record, self.nodes.values(), at, rules=changed))
                 if changed:
-                    self._asked_anew()
+                    self._admissions.anew()
                     self._touch_all()
                     for uid in self._jobs:  # admissions are by pod defaults too
                         self._reclaim(uid)
@@ -568,10 +520,9 @@ class World:
                 self._children[record.id] = record
                 self.agenda.touch(record.job)
             case Admission():
-                self._admissions[(record.namespace, record.template)] = record
-                self._asked_anew()
+                self._admissions.put(record)
                 for uid, entry in self._jobs.items():
-                    if self._asks(entry.record, record):
+                    if about(entry.record, record, self.topology.pod_defaults):
                         self._reclaim(uid)
                         self.agenda.touch(uid)
                 self.verdict_counter += 1
@@ -708,7 +659,7 @@ class World:
             case Kind.JOB:
                 if self._jobs.pop(id_, None) is not None:
                     self._reclaim(id_, at)
-                    self._shapes.pop(id_, None)
+                    self._admissions.drop_job(id_)
                     self._refusals.pop(id_, None)
                     self._by_labels.pop(id_, None)
                     self._ghosts.drop_job(id_)
@@ -727,7 +678,7 @@ class World:
                 if self.topology.uid == id_:
                     self.topology = AUTO
                     self.inventory.set_topology(AUTO)
-                    self._asked_anew()
+                    self._admissions.anew()
                     self.pasts.read(AUTO, self.nodes.values(), at, rules=True)
                     self._touch_all()
                     for uid in self._jobs:
@@ -794,11 +745,6 @@ class World:
         for uid in list(self.line.uids()):
             self._line_up(uid)
 
-    def _asked_anew(self) -> None:
-        """What the pods of some job request may be something else now."""
-        self._shapes.clear()
-        self._alike.clear()
-
     # --- the laws ---------------------------------------------------------------------------------------------------
 
     def records(self) -> list[Change]:
@@ -809,7 +755,7 @@ class World:
         changes += [Upsert(node, 0) for node in self.nodes.values()]
         changes += [Upsert(pc, 0) for pc in self.priority_classes.values()]
         changes += [Upsert(q, 0) for quotas in self._quotas.values() for q in quotas.values()]
-        changes += [Upsert(a, 0) for a in self._admissions.values()]
+        changes += [Upsert(a, 0) for a in self._admissions]
         changes += [Upsert(entry.record, entry.since) for entry in self._jobs.values()]
         changes += [Upsert(seen.pod, seen.since) for seen in self._pods.values()]
         changes += list(self._ghosts)
@@ -848,7 +794,7 @@ class World:
             dict(self._pods),
             tuple(self._ghosts),
             dict(self._children),
-            dict(self._admissions),
+            self._admissions.fingerprint(),
             dict(self._refusals),
             frozenset(self._viewed),
             frozenset(self._synced),
@@ -858,12 +804,6 @@ class World:
             self._queue_at,
             dict(self.freed.items()),
         )
-
-
-def _asks_alike(a: Job, b: Job) -> bool:
-    """Two records of one job have the same shape, as long as what its pods request is the same."""
-    same = a.roles is b.roles or a.roles == b.roles
-    return same and (a.required, a.preferred, a.priority_class) == (b.required, b.preferred, b.priority_class)
 
 
 def _kept(reservation: Reservation) -> tuple[tuple[str, ...], ...]:

@@ -7,6 +7,9 @@ lines of ours.
 
 from __future__ import annotations
 
+LONGEST = 32_768
+"""What metav1.Condition allows a message."""
+
 
 def plain(text: str) -> str:
     r"""The text in one line: line breaks and tabs become spaces; what a terminal acts on (ESC and the other control
@@ -14,6 +17,12 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(map(_shown, text))
+
+
+def clipped(message: str, most: int = LONGEST) -> str:
+    """The message in one line, or its beginning where the API would refuse it for its length."""
+    message = plain(message)
+    return message if len(message) <= most else message[: most - 1] + "…"
 
 
 def _shown(character: str) -> str:

@@ -7,48 +7,27 @@ people.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from muster.core.explain import repairing
-from muster.core.lifecycle import SAME_REFUSALS
 from muster.core.model import (
-    ACTIVE,
     Blame,
     Committed,
     Job,
     LastFailure,
     LastRepair,
-    Phase,
     Placement,
     RankFailure,
-    Reason,
     Rejected,
     Verdict,
 )
+from muster.kube.conditions import conditions
 from muster.kube.hostlist import compress, run_lengths
 from muster.kube.parse_meta import instant, precise
-from muster.kube.parse_values import items, mapping, text
-from muster.kube.plain import plain
-
-LONGEST_MESSAGE = 32_768
-"""What metav1.Condition allows a message."""
-STALLED = frozenset(
-    {
-        Reason.INVALID,
-        Reason.UNSATISFIABLE,
-        Reason.PRIORITY_CLASS_PREEMPTS,
-        Reason.SCHEDULER_REFUSED,
-        Reason.POLICY_REFUSED,
-    }
-)
-"""Reasons that waiting does not cure: somebody has to change the job or the cluster."""
-REPEATED = frozenset({"SchedulerRefused", "ImagePull", "StartFailed"})
-"""Starts that ended like this, `SAME_REFUSALS` times in a row with one message, will again."""
-_WORD = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]{0,126}[A-Za-z0-9_])?")
+from muster.kube.parse_values import mapping
+from muster.kube.plain import clipped
 
 
 def status_patch(job: Job | Rejected, committed: Committed, now: int, warnings: Sequence[str] = ()) -> bytes:
@@ -71,7 +50,7 @@ def status_of(job: Job | Rejected, committed: Committed, now: int, warnings: Seq
     status: dict[str, Any] = {
         "observedGeneration": c.observed_generation,
         "phase": c.phase.value,
-        "conditions": _conditions(job, c, now, warnings),
+        "conditions": conditions(_status_before(job), job.generation, c, now, warnings),
         "live": c.live,
         "attempt": c.attempt,
         "restarts": c.restarts,
@@ -131,12 +110,6 @@ def status_of(job: Job | Rejected, committed: Committed, now: int, warnings: Seq
             "reason": f.reason,
         }
     return status
-
-
-def clipped(message: str, most: int = LONGEST_MESSAGE) -> str:
-    """The message in one line, or its beginning where the API would refuse it for its length."""
-    message = plain(message)
-    return message if len(message) <= most else message[: most - 1] + "…"
 
 
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,68 +257,6 @@ def _summary(job: Job | Rejected, c: Committed) -> dict[str, Any]:
         where = ", ".join(f"{touched}/{least.get(level, touched)} {level}" for level, touched in shown)
         summary["where"] = clipped(where, 1024)
     return summary
-
-
-def _conditions(job: Job | Rejected, c: Committed, now: int, warnings: Sequence[str]) -> list[dict[str, Any]]:
-    """All conditions, recomputed; one whose status is unchanged keeps its transition time."""
-    why, words = c.phase.value, ""
-    if c.waiting is not None:
-        why, words = c.waiting.verdict.reason.value, c.waiting.message
-    elif c.stopping is not None:
-        why, words = c.stopping.reason, c.stopping.message
-    failed = c.phase is Phase.FAILED
-    end, end_words = (c.last_failure.reason, c.last_failure.message) if c.last_failure is not None else (why, words)
-    placed = c.live and c.placement is not None and c.phase in ACTIVE
-    before = {text(mapping(old).get("type")): mapping(old) for old in items(_status_before(job).get("conditions"))}
-    stalled = _stalled(c, (end, end_words), before.get("Stalled", {}))
-    judged = c.observed_generation >= job.generation
-    rows = [
-        ("Placed", placed, "Placed" if placed else why, "" if placed else words),
-        ("Running", c.phase is Phase.RUNNING, why if c.phase is not Phase.RUNNING else "AllPodsRunning", repairing(c)),
-        ("Complete", c.phase is Phase.SUCCEEDED, "SuccessPolicyMet" if c.phase is Phase.SUCCEEDED else why, ""),
-        ("Failed", failed, end if failed else "NotFailed", end_words if failed else ""),
-        ("Suspended", c.phase is Phase.SUSPENDED, "Suspended" if c.phase is Phase.SUSPENDED else "NotSuspended", ""),
-        ("Reconciling", not judged, "Judged" if judged else "NewGeneration", ""),
-        ("Stalled", stalled is not None, *(stalled or ("NotStalled", ""))),
-    ]
-    if warnings:
-        rows.append(("Warning", True, "LauncherMismatch", " ".join(warnings)))
-    if c.relabelled:
-        rows.append(("TopologyChanged", True, "HardConstraintBroken", c.relabelled))
-    conditions: list[dict[str, Any]] = []
-    for kind, holds, reason, message in rows:
-        status = "True" if holds else "False"
-        old = before.get(kind, {})
-        since = text(old.get("lastTransitionTime")) if old.get("status") == status else ""
-        condition: dict[str, Any] = {
-            "type": kind,
-            "status": status,
-            "lastTransitionTime": since or instant(now),
-            "reason": reason if _WORD.fullmatch(reason) else "Unknown",
-            "message": clipped(message),
-        }
-        if c.observed_generation >= 0:
-            condition["observedGeneration"] = c.observed_generation
-        conditions.append(condition)
-    return conditions
-
-
-def _stalled(c: Committed, end: tuple[str, str], before: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Reason and message of Stalled, None where it is not. `end` is what a failed job failed of, `before` the condition
-    as it was."""
-    if c.phase is Phase.FAILED:
-        return end
-    waits = c.waiting.verdict.reason if c.waiting is not None else None
-    if c.waiting is not None and waits in STALLED:
-        return c.waiting.verdict.reason.value, c.waiting.message
-    last = c.start_failures
-    if last.same < SAME_REFUSALS or last.reason not in REPEATED or c.phase is Phase.RUNNING:
-        return None
-    # Each further try must not look like a cure to readers of kstatus; a changed spec may be one.
-    still = before.get("status") == "True" and before.get("observedGeneration") == c.observed_generation
-    if still or waits in (Reason.IMAGE_PULL, Reason.START_FAILED):
-        return last.reason, f"{last.same} starts in a row ended like this: {last.message}"
-    return None
 
 
 def _status_before(job: Job | Rejected) -> Mapping[str, Any]:

@@ -91,7 +91,9 @@ class Scene:
 
     def _wrote(self, table: Table, event: Event) -> None:
         self._before(table, event)
-        if table.kind.kind == "Pod" and event.type == ADDED and self._wishes:
+        # A stranger's pod that is to end at once would be started again without end, and no time pass.
+        ours = table.kind.kind == "Pod" and b'"muster.dev/job-name"' in event.entry.data
+        if ours and event.type == ADDED and self._wishes:
             pods, wishes = self._wishes.pop(0)
             if pods > 1:
                 self._wishes.insert(0, (pods - 1, wishes))
