@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from e2e.kind import docker, needs, python_base
@@ -42,5 +43,7 @@ def choose() -> Materials | None:
 
 
 def materials() -> Materials:
-    """Make the materials, or find them in the cache."""
-    return Materials(parts.gather(), python_base.prepare())
+    """Make the materials, or find them in the cache. Both at once: one mostly computes, the other downloads."""
+    with ThreadPoolExecutor() as pool:
+        node, bases = pool.submit(parts.gather), pool.submit(python_base.prepare)
+        return Materials(node.result(), bases.result())
