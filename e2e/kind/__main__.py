@@ -35,7 +35,8 @@ def main(words: Sequence[str]) -> int:
     try:
         match list(words):
             case ["test", *arguments]:
-                return run([sys.executable, "-m", "pytest", str(ROOT / "e2e/kind"), *arguments])
+                # What was measured is told as it goes.
+                return run([sys.executable, "-m", "pytest", "-s", "--durations=8", str(ROOT / "e2e/kind"), *arguments])
             case ["run", "--", *command] | ["run", *command] if command:
                 return run(command)
             case ["image", *platforms] if len(platforms) <= 1:
