@@ -21,6 +21,8 @@ class Release:
         self.client = cluster.client
         repository, _, tag = image.rpartition(":")
         self.values = ["--set", f"image.repository={repository},image.tag={tag}"]
+        self.excused: set[str] = set()
+        """Replicas whose end would be no fault of theirs: what a test breaks, it notes here."""
 
     def install(self) -> None:
         """Install it and wait until it is ready."""
@@ -66,6 +68,10 @@ class Release:
             pod["metadata"]["name"]: sum(each["restartCount"] for each in pod["status"].get("containerStatuses", ()))
             for pod in self.pods()
         }
+
+    def excuse(self, node: str) -> None:
+        """Replicas on this node may end or lose their watch: a leader away for longer than its lease exits."""
+        self.excused |= {pod["metadata"]["name"] for pod in self.pods() if pod["spec"].get("nodeName") == node}
 
     def log(self, pod: str) -> str:
         """All that a replica has logged; nothing where it is gone or its kubelet does not answer."""
