@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from tests.support.builders import START, changes, committed, gang, job, node, pod, role, topology
 
-from muster.core.ghosts import LATELY, Ghosts, unseen
+from muster.core.ghosts import ENDS_STRAYS, LATELY, Ghosts, unseen
 from muster.core.model import FINISHED, Ghost, Gone, Job, Kind, Leading, Phase, Stage, Upsert
+from muster.core.stopped import ghost_until
 from muster.core.world import World
 
 LLM = job("llm", role(count=2))
@@ -73,8 +74,22 @@ def test_what_is_known_is_not_inferred_anew() -> None:
     assert list(world.ghosts_of(mine.id)) == found
     world.apply(Leading("2"))
     assert list(world.ghosts_of(mine.id)) == found
-    world.apply(Upsert(node("a"), START + 30_000))
-    assert list(world.ghosts_of(mine.id)) == []
+
+
+@pytest.mark.parametrize(("lasts", "kept"), [(ENDS_STRAYS - 1, True), (ENDS_STRAYS, False)])
+def test_a_machine_that_answers_again_needs_a_while_to_end_strays(lasts: int, kept: bool) -> None:
+    mine = of(Phase.RUNNING)
+    world = lead(mine, DEAD, *gang(mine))
+    world.apply(Gone(Kind.POD, gang(mine)[0].id, START + 20_000))
+    heard = START + 30_000
+    world.apply(Upsert(node("a"), heard))
+    [ghost] = world.ghosts_of(mine.id)
+    assert ghost == Ghost(mine.id, "worker", 0, "a", START + 20_000, heard=heard)
+    assert ghost_until(world, mine, ghost) == heard + ENDS_STRAYS
+    world.apply(Upsert(DEAD, heard + lasts))
+    found = [Ghost(mine.id, "worker", 0, "a", heard + lasts)] if kept else []
+    assert list(world.ghosts_of(mine.id)) == found, "silent again: it counts anew"
+    assert World.of(world.records()).fingerprint() == world.fingerprint()
 
 
 @pytest.mark.parametrize(("later", "kept"), [(LATELY, True), (LATELY + 1, False)])
@@ -92,8 +107,9 @@ def test_a_machine_may_have_been_silent_before_that_was_seen(later: int, kept: b
 def test_a_clock_that_is_set_moves_them() -> None:
     ghosts = Ghosts()
     ghosts.put(Ghost("j", "worker", 0, "a", START))
+    assert list(ghosts.answers("a", START + 5)) == ["j"]
     ghosts.shift(400)
-    assert [ghost.since for ghost in ghosts.of("j")] == [START + 400]
+    assert [(ghost.since, ghost.heard) for ghost in ghosts.of("j")] == [(START + 400, START + 405)]
     assert ghosts.drop_node("b") == []
     assert ghosts.drop_node("a") == ["j"]
     assert list(ghosts) == []

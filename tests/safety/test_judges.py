@@ -253,6 +253,18 @@ def test_s2_a_claim_released_before_its_pods_are_gone(story: Story) -> None:
     check(story, "S2", "became Pending while 1 of its pods")
 
 
+@pytest.mark.parametrize(("waits", "broken"), [(1.0, set()), (10.0, {"S2"})])
+def test_s2_a_pod_whose_creation_was_on_its_way_is_gated(story: Story, waits: float, broken: set[str]) -> None:
+    story.start(TWO)
+    story.status(phase="Stopping")
+    story.end_pod(0)
+    story.end_pod(1)
+    story.pod("r0-n1", 1, born=2)
+    story.wait(waits)
+    story.status(phase="Pending")
+    assert {each.invariant for each in story.judged()} == broken
+
+
 @pytest.mark.parametrize("seconds", [pytest.param(10.0, id="long there"), pytest.param(0.0, id="just come")])
 def test_s2_a_strangers_pod_in_the_way(story: Story, seconds: float) -> None:
     story.foreign("x", "r0-n1")
@@ -301,12 +313,36 @@ def test_s3_a_pod_forced_out_too_soon_may_still_run(story: Story) -> None:
     check(story, "S3", "may still run on r0-n1")
 
 
+def back_for(seconds: float) -> Spoil:
+    """The node answers again, and has for so long."""
+
+    def spoil(story: Story) -> None:
+        story.node("r0-n1", 0)
+        story.wait(seconds)
+
+    return spoil
+
+
+def test_s3_a_node_that_is_back_has_not_ended_its_strays_at_once(story: Story) -> None:
+    lose_node(story, 5, back_for(20))
+    check(story, "S3", "may still run on r0-n1, which has answered for")
+
+
+def test_s3_a_node_that_was_back_for_a_moment_has_not_either(story: Story) -> None:
+    def spoil(story: Story) -> None:
+        back_for(20)(story)
+        story.node("r0-n1", 0, ready="Unknown")
+
+    lose_node(story, 5, spoil)
+    check(story, "S3", "may still run on r0-n1, silent for")
+
+
 @pytest.mark.parametrize(
     ("seconds", "then"),
     [
         pytest.param(70, None, id="after afterSeconds"),
         pytest.param(5, lambda story: story.drop("Node", "r0-n1"), id="the node is deleted"),
-        pytest.param(5, lambda story: story.node("r0-n1", 0), id="the node is back"),
+        pytest.param(5, back_for(60), id="the node is back"),
     ],
 )
 def test_s3_a_silent_node_may_be_replaced(story: Story, seconds: float, then: Spoil | None) -> None:

@@ -14,6 +14,10 @@ FAILED_ONCE = {
     "blame@0 0/read:22=crash-after 0/write:7=freeze-before:25": "as the one before, by the millisecond of another time",
     "forced@0 0/nodes:2=delay:1.5": "a pod vanished from a silent machine before the operator heard of the silence",
     "second@0 0/write:23=freeze-late:25": "the judge asked a write that was 25 s on its way to know what came later",
+    "storm@1146 -1 -4 -6 -8 -9 -10 -11 -12 -14 -15 -17 -18 -19 -20 -21": "a machine answered for two seconds, and "
+    "a pod that had been taken out of the API on it counted as ended",
+    "storm@1336": "the judge held a pod that was given up against a policy that came later",
+    "storm@1463": "the judge asked a release to have waited for gated pods whose creation came seconds late",
 }
 
 

@@ -14,6 +14,9 @@ Spot = tuple[str, int, str]
 LATELY = 60_000
 """Nodes and pods are watched apart: a pod may be seen to vanish so long (ms) before it is seen that its machine had
 fallen silent by then."""
+ENDS_STRAYS = 60_000
+"""A machine that answers again has ended what the API does not show so long (ms) afterwards. Its kubelet reports that
+it is ready before it knows what is to run: its watch of pods (client-go's reflector) retries after up to twice 30 s."""
 
 
 class Ghosts:
@@ -45,8 +48,24 @@ class Ghosts:
         """This pod must have vanished, if it is not known already."""
         self._found.setdefault(ghost.job, {}).setdefault(_spot(ghost), ghost)
 
+    def answers(self, node: str, at: int) -> Iterable[str]:
+        """This machine answers again; the jobs that have any there."""
+        for job, ghosts in self._found.items():
+            there = {spot: ghost for spot, ghost in ghosts.items() if spot[2] == node and ghost.heard is None}
+            ghosts.update({spot: replace(ghost, heard=at) for spot, ghost in there.items()})
+            if there:
+                yield job
+
     def silent(self, node: str, at: int) -> None:
         """This machine does not answer, and may not have answered a while ago."""
+        for ghosts in self._found.values():
+            for spot, ghost in list(ghosts.items()):
+                if spot[2] != node or ghost.heard is None:
+                    continue
+                if at >= ghost.heard + ENDS_STRAYS:
+                    del ghosts[spot]
+                else:
+                    ghosts[spot] = replace(ghost, since=at, heard=None)
         for key, ghost in [(key, ghost) for key, ghost in self._lately.items() if ghost.node == node]:
             del self._lately[key]
             if ghost.since >= at - LATELY:
@@ -75,7 +94,8 @@ class Ghosts:
         """The clock was set forward by so much (ms)."""
         for ghosts in self._found.values():
             for spot, ghost in ghosts.items():
-                ghosts[spot] = replace(ghost, since=ghost.since + by)
+                heard = ghost.heard + by if ghost.heard is not None else None
+                ghosts[spot] = replace(ghost, since=ghost.since + by, heard=heard)
         for key, ghost in self._lately.items():
             self._lately[key] = replace(ghost, since=ghost.since + by)
 

@@ -2,13 +2,14 @@
 
 A pod has stopped when its last record shows all containers terminated, when it was never bound, or when its machine is
 off by the administrator's word (the Node object is gone, or carries the out-of-service taint). On a machine that only
-does not answer it may go on running. With the policy `Replace` it is given up after a time, which is counted from when
-this process first saw the node unready, or, for a pod that somebody took out of the API meanwhile, from then: never by
-the clock of another machine.
+does not answer it may go on running; one that is out of the API also for a while after the machine answers again. With
+the policy `Replace` it is given up after a time, which is counted from when this process first saw the node unready,
+or, for a pod that somebody took out of the API meanwhile, from then: never by the clock of another machine.
 """
 
 from __future__ import annotations
 
+from muster.core.ghosts import ENDS_STRAYS
 from muster.core.model import Ghost, Job, Node
 from muster.core.world import SeenPod, World
 
@@ -56,6 +57,9 @@ def stops_at(world: World, job: Job, seen: SeenPod) -> int | None:
 
 def ghost_until(world: World, job: Job, ghost: Ghost) -> int:
     """Until when (ms) a pod that vanished from the API on a silent machine counts as running; 0: not any more."""
-    if not silent(world.nodes.get(ghost.node)):
+    node = world.nodes.get(ghost.node)
+    if node is None or node.out_of_service:
         return 0
+    if ghost.heard is not None:
+        return ghost.heard + ENDS_STRAYS
     return ghost.since + patience(job)

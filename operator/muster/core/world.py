@@ -489,10 +489,7 @@ class World:
                 self.inventory.put_node(record)
                 if known is None or replace(known, rv=0) != replace(record, rv=0):
                     self._touch_node(record.name)
-                    if record.unready_since is None or record.out_of_service:
-                        self._forget_ghosts(record.name)
-                    elif known is not None and known.unready_since is None:
-                        self._ghosts.silent(record.name, at)
+                    self._listen_for_ghosts(known, record, at)
                     self._touch_nodes(self.pasts.see(known, record, at))
                 if barred and not self.inventory.cause(record.name):
                     self.freed.note([record.name], at)
@@ -582,8 +579,17 @@ class World:
                 if node is not None and since is not None and not node.out_of_service:
                     self._ghosts.add(Ghost(job.id, role, rank, name, since))
 
+    def _listen_for_ghosts(self, known: Node | None, node: Node, at: int) -> None:
+        if node.out_of_service:
+            self._forget_ghosts(node.name)
+        elif known is not None and known.unready_since is None and node.unready_since is not None:
+            self._ghosts.silent(node.name, at)
+        elif node.unready_since is None:
+            for uid in self._ghosts.answers(node.name, at):
+                self.agenda.touch(uid)
+
     def _forget_ghosts(self, node: str) -> None:
-        """The machine answers again, or is off by the administrator's word."""
+        """The machine is off by the administrator's word."""
         for uid in self._ghosts.drop_node(node):
             self.agenda.touch(uid)
 

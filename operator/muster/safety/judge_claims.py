@@ -80,6 +80,10 @@ class Claims:
         self._books = Books()
         self._foreign: dict[str, dict[str, tuple[float, Amounts]]] = {}
         self._foreign_node: dict[str, str] = {}
+        self._stops_since: dict[str, float] = {}
+        """When a job came to its present Stopping, by uid,"""
+        self._came: dict[str, float] = {}
+        """and when a gang's pod came."""
 
     def see(self, event: Event, before: Object | None, world: World) -> Found:
         """See `replay.Check`."""
@@ -95,8 +99,12 @@ class Claims:
     def _see_job(self, event: Event, before: Object | None, world: World) -> Found:
         phase = "" if event.type == "DELETED" else phase_of(event.object)
         was = None if before is None else phase_of(before)
+        if phase == "Stopping":
+            self._stops_since.setdefault(event.uid, event.at)
         if phase in ("Pending", "Suspended") and was not in (None, "Pending", "Suspended"):
             yield from self._released_too_early(event, world)
+        if phase != "Stopping":
+            self._stops_since.pop(event.uid, None)
         now = placement_of(event.object)
         if phase == was and before is not None and now == placement_of(before):
             return
@@ -123,6 +131,7 @@ class Claims:
     def _see_pod(self, event: Event, world: World) -> Found:
         pod = event.object
         rank, node = rank_of(pod), pinned_to(pod)
+        self._came.setdefault(event.uid, event.at)
         if event.type == "DELETED" or is_terminal(pod):
             self._books.drop(rank, event.uid)
             placement = world.placements.get(rank.job, {})
@@ -186,12 +195,19 @@ class Claims:
         holding = [
             pod["metadata"]["name"]
             for pod in world.pods_of.get(event.uid, {}).values()
-            if not is_terminal(pod) and is_owned(pod)
+            if not is_terminal(pod) and is_owned(pod) and not self._strayed_in(pod, event, world)
         ]
         if holding and not world.blind("Pod", event.rv):
             who = f"{title(event.object)} became {phase_of(event.object)}"
             shown = ", ".join(sorted(holding)[:5])
             yield f"{who} while {len(holding)} of its pods still hold something: {shown}", (event.name, event.uid)
+
+    def _strayed_in(self, pod: Object, event: Event, world: World) -> bool:
+        """A gated pod that came after the attempt was given up: its creation was on its way, and so may the release
+        have been. Nobody will open its gate."""
+        came = self._came[pod["metadata"]["uid"]]
+        given_up = self._stops_since.get(event.uid)
+        return is_gated(pod) and given_up is not None and came > max(given_up, event.at - world.slack)
 
     @staticmethod
     def _allocatable(node: str, world: World) -> Amounts:

@@ -20,6 +20,7 @@ from muster.safety.objects import (
     has_stopped,
     is_gang_pod,
     is_gated,
+    is_out_of_service,
     is_ready,
     is_silent,
     phase_of,
@@ -32,6 +33,8 @@ from muster.safety.replay import SLACK_SECONDS, Check, World
 
 Found = Iterator[tuple[str, tuple[str, ...]]]
 UNREACHABLE_SECONDS = 60
+STRAY_SECONDS = 60
+"""A machine that answers again has ended what the API does not show after so long."""
 
 
 def all_checks() -> list[Check]:
@@ -107,6 +110,8 @@ class _Ghost:
 
     node: str
     born: int
+    given_up: bool
+    """By the policy of that moment the machine had been silent for long enough."""
 
 
 class OneAtATime:
@@ -118,16 +123,14 @@ class OneAtATime:
         self._live: dict[Rank, dict[str, str]] = {}
         self._ghosts: dict[Rank, dict[str, _Ghost]] = {}
         self._silent_since: dict[str, float] = {}
+        self._heard_since: dict[str, float] = {}
 
     def see(self, event: Event, before: Object | None, world: World) -> Found:
         """See `replay.Check`."""
         if event.type == QUIET:
             return
         if event.kind == "Node":
-            if event.type == "DELETED" or is_ready(event.object):
-                self._silent_since.pop(event.name, None)
-            else:
-                self._silent_since.setdefault(event.name, event.at)
+            self._hear(event)
         if event.kind != "Pod" or not is_gang_pod(event.object):
             return
         pod = event.object
@@ -143,7 +146,8 @@ class OneAtATime:
                 and not has_stopped(pod)
                 and is_silent(world.nodes.get(node))
             ):
-                self._ghosts.setdefault(rank, {})[event.name] = _Ghost(node, born_of(pod))
+                given_up = self._waited(rank, node, event.at, world)
+                self._ghosts.setdefault(rank, {})[event.name] = _Ghost(node, born_of(pod), given_up)
             return
         new = event.uid not in live
         live[event.uid] = event.name
@@ -159,18 +163,50 @@ class OneAtATime:
             )
         yield from self._beside_ghosts(rank, event, world)
 
+    def _waited(self, rank: Rank, node: str, at: float, world: World) -> bool:
+        """The machine has been silent for as long as the job's policy asks for."""
+        policy = _unreachable(world.jobs.get(rank.job))
+        after = float(policy.get("afterSeconds", UNREACHABLE_SECONDS))
+        silent = at - self._silent_since.get(node, at)
+        return policy.get("action") != "Wait" and silent >= after - SLACK_SECONDS
+
+    def _hear(self, event: Event) -> None:
+        node = event.name
+        if is_out_of_service(event.object):
+            self._forget(node)
+        if event.type != "DELETED" and not is_ready(event.object):
+            self._silent_since.setdefault(node, event.at)
+            if event.at - self._heard_since.pop(node, event.at) >= STRAY_SECONDS:
+                self._forget(node)
+            return
+        self._silent_since.pop(node, None)
+        if event.type == "DELETED":
+            self._heard_since.pop(node, None)
+            self._forget(node)
+        else:
+            self._heard_since.setdefault(node, event.at)
+
+    def _forget(self, node: str) -> None:
+        for ghosts in self._ghosts.values():
+            for name in [name for name, ghost in ghosts.items() if ghost.node == node]:
+                del ghosts[name]
+
     def _beside_ghosts(self, rank: Rank, event: Event, world: World) -> Found:
         ghosts = self._ghosts.get(rank, {})
         for name, ghost in list(ghosts.items()):
             node = ghost.node
             if not is_silent(world.nodes.get(node)):
+                heard = event.at - self._heard_since.get(node, 0.0)
+                if not ghost.given_up and world.nodes.get(node) is not None and heard < STRAY_SECONDS - SLACK_SECONDS:
+                    where = f"{node}, which has answered for {heard:.0f} s only"
+                    sentence = f"{rank}: {event.name} is bound while {name} may still run on {where}"
+                    yield sentence, (event.name, name, node, rank.job)
+                    continue
                 del ghosts[name]
                 continue
-            policy = _unreachable(world.jobs.get(rank.job))
-            after = float(policy.get("afterSeconds", UNREACHABLE_SECONDS))
-            silent = event.at - self._silent_since.get(node, event.at)
             about = (event.name, name, node, rank.job)
-            if policy.get("action") == "Wait" or silent < after - SLACK_SECONDS:
+            if not ghost.given_up and not self._waited(rank, node, event.at, world):
+                silent = event.at - self._silent_since.get(node, event.at)
                 yield (
                     f"{rank}: {event.name} is bound while {name} may still run on {node}, silent for {silent:.0f} s",
                     about,

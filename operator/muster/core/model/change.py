@@ -105,9 +105,9 @@ class Freed:
 @dataclass(frozen=True, slots=True)
 class Ghost:
     """What a pod of a job (uid) started on a node may run there still, though the API does not show the pod any more:
-    the machine did not answer when it vanished, which was at `since` (ms). `sure`: if not, the machine did answer, as
-    far as was known then. A World finds these out itself; told in so many words only to a World that is made of the
-    records of another."""
+    the machine did not answer when it vanished, which was at `since` (ms); it answers since `heard`. `sure`: if not,
+    the machine did answer, as far as was known then. A World finds these out itself; told in so many words only to a
+    World that is made of the records of another."""
 
     job: str
     role: str
@@ -115,6 +115,7 @@ class Ghost:
     node: str
     since: int
     sure: bool = True
+    heard: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
