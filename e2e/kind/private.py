@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +25,8 @@ from e2e.kind.stages import KindError, say, stage
 from e2e.process import GUARD
 
 RUNC = Path(__file__).with_name("runc.py")
+NOTE = Path("/run/muster-kind.json")
+"""What the host was like. Here, since it holds until the machine starts again, whatever cache a run has."""
 SYS_RESOURCE = 24
 """Number of CAP_SYS_RESOURCE."""
 START_SECONDS = 60.0
@@ -32,22 +35,40 @@ WRITTEN = ("/etc", "/opt")
 
 
 def home() -> Path:
-    """Where the daemon's images, its log and the note about the host are."""
+    """Where the daemon's images and its log are."""
     return cache.directory("docker")
 
 
 def enter(command: Sequence[str]) -> int:
     """Run a command that will call `daemon`, in namespaces of its own; return its exit code. Call it `alone`."""
-    note = home() / "host.json"
-    host.restore(note)  # what a killed run left
-    host.record(note)
-    try:
-        isolated = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
-        # The kernel ends unshare with us, and all that is in the namespaces with unshare.
-        guarded = [sys.executable, "-S", "-E", str(GUARD), str(os.getpid()), *isolated]
-        return subprocess.run([*guarded, "docker-init", "--", *command], check=False).returncode
-    finally:
-        host.restore(note)
+    with _only_one_on_this_machine():
+        host.restore(NOTE)  # what a killed run left
+        host.record(NOTE)
+        try:
+            return _isolated(command)
+        finally:
+            host.restore(NOTE)
+
+
+def _isolated(command: Sequence[str]) -> int:
+    isolated = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    # The kernel ends unshare with us, and all that is in the namespaces with unshare.
+    guarded = [sys.executable, "-S", "-E", str(GUARD), str(os.getpid()), *isolated]
+    return subprocess.run([*guarded, "docker-init", "--", *command], check=False).returncode
+
+
+@contextmanager
+def _only_one_on_this_machine() -> Iterator[None]:
+    """Sysctls and cgroups are the machine's, whatever cache a run has. The name of a socket is given back by the kernel
+    when its process ends."""
+    with socket.socket(socket.AF_UNIX) as lock:
+        try:
+            lock.bind(f"\0{host.CGROUP}")
+        except OSError:
+            raise KindError(
+                "another private Docker daemon of this kind runs on this machine: wait for its end"
+            ) from None
+        yield
 
 
 @contextmanager
