@@ -52,15 +52,21 @@ class Release:
         def ready() -> bool:
             every = self.client.list(core("pods", NAMESPACE), labelSelector=SELECTOR)
             conditions = [{c["type"]: c["status"] for c in pod["status"].get("conditions", ())} for pod in every]
-            return len(every) == 2 and all(each.get("Ready") == "True" for each in conditions)
+            # A pod of a node that is gone stays for a minute, as it was.
+            nodes = {node["metadata"]["name"] for node in self.client.list(core("nodes"))}
+            there = all(pod["spec"].get("nodeName") in nodes for pod in every)
+            return len(every) == 2 and there and all(each.get("Ready") == "True" for each in conditions)
 
         wait_for(ready, 300, "two replicas are ready", 0.5, seen=lambda: [pod["status"] for pod in self.pods()])
 
-    def leader(self) -> str:
-        """The name of the pod that leads: a replica's identity begins with its host name."""
+    def holder(self) -> str:
+        """Who holds the lease: host name and a suffix that differs at every start; empty for nobody."""
         lease = self.client.find(group("coordination.k8s.io/v1", "leases", NAMESPACE, "muster"))
-        holder = str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
-        return holder.rpartition("_")[0]
+        return str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
+
+    def leader(self) -> str:
+        """The name of the pod that leads; empty for none."""
+        return self.holder().rpartition("_")[0]
 
     def restarts(self) -> dict[str, int]:
         """How often the container of each replica was started again."""
