@@ -98,4 +98,9 @@ def empty() -> None:
     volumes = output(["docker", "volume", "ls", "--quiet"]).split()
     if volumes:
         run(["docker", "volume", "rm", "--force", *volumes])
-    run(["docker", "image", "prune", "--force", "--filter", "until=168h"])
+    prune("--filter", "until=168h")
+
+
+def prune(*which: str) -> None:
+    """Remove images that no name stands for, what earlier builds may be continued from among them."""
+    run(["docker", "image", "prune", "--force", *which])

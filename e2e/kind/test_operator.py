@@ -11,7 +11,6 @@ from e2e.kind.release import NAMESPACE, Release
 from e2e.kind.space import Space
 from e2e.kind.stages import say
 
-
 MEMORY = "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes"
 """Where a container sees its own cgroup: version 2, version 1."""
 

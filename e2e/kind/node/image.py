@@ -25,6 +25,7 @@ def ensure(parts: Parts) -> str:
     if docker.label(name, RECIPE) != parts.recipe:
         with stage("node image"), debian.scratch("image") as work:
             _build(parts, name, work)
+            docker.prune()  # the one before, of a gigabyte
     return name
 
 
