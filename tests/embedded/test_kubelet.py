@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from tests.embedded.world import World
 
-from muster.embedded.nodes.podlife import Delays
+from muster.embedded.nodes.podlife import Delays, Step, next_step, status_after
 
 
 @pytest.fixture
@@ -81,6 +83,21 @@ def test_deletion_has_its_grace(world: World) -> None:
     world.step(4.9)
     assert world.phase("a") == "Running"
     world.step(0.2)
+    assert world.find("a") is None
+
+
+def test_what_never_started_goes_as_failed(world: World) -> None:
+    world.pod("a", wishes={"never-start": "true"})
+    world.step(3)
+    told = dict(world.get("a"))
+    told["metadata"] = told["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:30Z"}
+    assert next_step(told, Delays()) == (Step.ABANDON, 0.0)
+    status = status_after(told, Step.ABANDON, datetime(2026, 1, 1, tzinfo=UTC))
+    assert status["phase"] == "Failed"
+    assert all("terminated" in each["state"] for each in status["containerStatuses"])
+    assert next_step(told | {"status": status}, Delays()) == (Step.DELETE, 0.0)
+    world.delete("a")
+    world.step()
     assert world.find("a") is None
 
 

@@ -40,6 +40,7 @@ class Step(Enum):
     REFUSE = "refuse"
     FINISH = "finish"
     TERMINATE = "terminate"
+    ABANDON = "abandon"
     DELETE = "delete"
 
 
@@ -60,7 +61,7 @@ def next_step(pod: Pod, delays: Delays) -> tuple[Step, float] | None:
         if phase == "Running":
             grace = float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
             return Step.TERMINATE, min(float(wishes.get("stop-seconds", delays.stop)), grace)
-        return Step.DELETE, 0.0
+        return (Step.ABANDON if phase == "Pending" else Step.DELETE), 0.0
     if phase == "Running":
         return (Step.FINISH, float(wishes["run-seconds"])) if "run-seconds" in wishes else None
     if phase != "Pending" or wishes.get("never-start") == "true":
@@ -114,6 +115,12 @@ def status_after(pod: Pod, step: Step, now: datetime) -> dict[str, Any]:
             killed = float(wishes.get("stop-seconds", 0)) > grace
             code = 137 if killed else int(wishes.get("stop-exit-code", "143"))
             return _ended(pod, dict.fromkeys(_names(pod), code), None, now)
+        case Step.ABANDON:  # as kubelets do, which let no pod go without a phase that is final (KEP-3329)
+            lost = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}}
+            return {
+                "phase": "Failed",
+                "containerStatuses": [_container(pod, c, lost) for c in pod["spec"]["containers"]],
+            }
         case Step.DELETE:
             raise ValueError("a deletion has no status")
 
