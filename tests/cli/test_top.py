@@ -245,6 +245,11 @@ def test_keys_and_room_of_the_screen() -> None:
     assert screen.over
 
 
+def heeds_ctrl_c() -> None:
+    """As on every terminal; what a shell starts in the background inherits that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """`muster top` on a pseudo-terminal of 80 by 24."""
 
@@ -257,7 +262,9 @@ class Terminal:
         environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
         environ |= {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
         command = [sys.executable, "-m", "muster", "top", *args]
-        self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ)
+        self.process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, preexec_fn=heeds_ctrl_c
+        )
         os.close(theirs)
         self.text = ""
 
