@@ -6,24 +6,23 @@ OwnerReferencesPermissionEnforcement is on, as on OpenShift, which asks more of 
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
 from e2e.audit import Right
+from e2e.chart.helm import CHART, NAMESPACE, RELEASE, helm
 from e2e.client import Client, Object, core, muster, wait_for
 from e2e.controlplane.cluster import ControlPlane
 from e2e.controlplane.config import Options
 from e2e.harness import ROOT
 from e2e.jobs import job, role
 from e2e.manifests import apply, documents
-from e2e.tools.build import PROGRAMS
 
-RELEASE = "muster"
-NAMESPACE = "muster-system"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 KINDS = (
     "ServiceAccount",
@@ -51,12 +50,9 @@ def rendered(values: Mapping[str, Any] | None = None) -> list[Object]:
 
 @cache
 def _rendered(values: str) -> str:
-    command = [str(PROGRAMS.build(["helm"]) / "helm"), "template", RELEASE, str(ROOT / "helm" / "muster")]
-    command += ["--namespace", NAMESPACE, "--values", "-", "--set", "crds.enabled=false"]
-    done = subprocess.run(command, input=values, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise AssertionError(f"helm template: {done.stderr}")
-    return done.stdout
+    words = ("--namespace", NAMESPACE, "--values", "-", "--set", "crds.enabled=false")
+    with TemporaryDirectory(prefix="muster-helm-") as home:
+        return helm("template", RELEASE, str(CHART), *words, home=Path(home), given=values).stdout
 
 
 def start(values: Mapping[str, Any] | None = None) -> ControlPlane:

@@ -22,15 +22,16 @@ NAMESPACE = "muster-system"
 
 
 def helm(
-    *words: str, home: Path, kubeconfig: Path | None = None, check: bool = True
+    *words: str, home: Path, kubeconfig: Path | None = None, given: str | None = None, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Run helm, its own files below `home`; raises AssertionError with its words where it fails and `check` is set."""
+    """Run helm, its own files below `home`, `given` on its standard input; raises AssertionError with its words where
+    it fails and `check` is set."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("HELM_", "KUBE"))}
     env |= {"HELM_CACHE_HOME": str(home), "HELM_CONFIG_HOME": str(home), "HELM_DATA_HOME": str(home)}
     # Without a cluster it must not find one by chance.
     env["KUBECONFIG"] = str(kubeconfig or os.devnull)
     command = [str(PROGRAMS.build(["helm"]) / "helm"), *words]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, env=env, input=given, capture_output=True, text=True, check=False, timeout=300)
     if check and done.returncode != 0:
         raise AssertionError(f"helm {' '.join(words)} ended with {done.returncode}: {done.stderr}")
     return done
