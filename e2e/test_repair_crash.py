@@ -27,12 +27,13 @@ ALONE = {"MUSTER_LEADER_ELECT": "false"}
 """No lease to wait for: the next process decides while the last one's requests may still be on their way."""
 SLOW = {"MUSTER_PODS_QPS": "25", "MUSTER_PODS_BURST": "1"}
 """A start takes seconds."""
+PATIENT = {"bindTimeoutSeconds": 300}
+"""After an outage kube-scheduler takes up to 30 s to watch again: longer than the default waits for it to bind."""
 pytestmark = pytest.mark.usefixtures("kubelet")
 
 
 def gang() -> Object:
-    # After an outage kube-scheduler takes up to 30 s to watch again: longer than the default waits for it to bind.
-    return job("gang", [role("worker", SIZE, segment=("nvlink", SEGMENT))], bindTimeoutSeconds=300)
+    return job("gang", [role("worker", SIZE, segment=("nvlink", SEGMENT))], **PATIENT)
 
 
 def test_killed_at_any_moment_of_a_repair(cluster: Cluster, watcher: Watcher, operator: Operators) -> None:
@@ -151,7 +152,7 @@ def test_what_happened_while_it_was_frozen_is_compacted_away(cluster: Cluster, o
     before = ranks(cluster, "gang", SIZE)
     process.freeze()
     lose(cluster, before[20])
-    cluster.submit(job("other", [role("worker", 4)]))
+    cluster.submit(job("other", [role("worker", 4)], **PATIENT))
     cluster.plane.restart_apiserver(kill=True)
     cluster.plane.compact()
     mark = len(proxy.seen)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 from tests.support.builders import job as a_job
-from tests.support.builders import role
+from tests.support.builders import placement, role
+from tests.support.cluster import pod, racks, topology
 
 from muster.core.model import (
     Avoided,
@@ -205,11 +206,26 @@ def test_who_begins_to_lead_counts_only_what_comes_then() -> None:
 )
 def test_accelerators_by_state(status: dict[str, object], states: dict[str, int]) -> None:
     world = World()
-    for name in "abc":
-        world.apply(Upsert(Node(name, f"u-{name}", 1, {}, (("nvidia.com/gpu", 4),)), 0))
+    four = (("nvidia.com/gpu", 4), ("pods", 100))
+    for name in "abcd":
+        world.apply(Upsert(Node(name, f"u-{name}", 1, {}, four, cordoned=name == "d"), 0))
     two = a_job("llm", role(count=2, gpus=4))
+    if status.get("live"):
+        status = status | {"placement": placement(two, [["a", "b"]])}
     world.apply(Upsert(replace(two, status=replace(Committed(), **status)), 0))  # type: ignore[arg-type]
-    found = accelerators(world)
-    assert found == {"running": 0, "starting": 0, "repairing": 0, "reserved": 0} | states | {
-        "idle": 12 - sum(states.values())
-    }
+    world.apply(Upsert(pod("theirs", "c", 1), 0))
+    nothing = {"running": 0, "starting": 0, "repairing": 0, "reserved": 0}
+    assert accelerators(world) == nothing | states | {"stranded": 4, "idle": 11 - sum(states.values())}
+
+
+def test_room_for_gangs_of_whole_nodes() -> None:
+    telemetry, world = Telemetry(), World()
+    telemetry.watch_world(world)
+    assert "muster_placeable_gang_nodes{" not in telemetry.render().decode()
+    world.apply(Upsert(topology("leaf", "nvlink"), 0))
+    for each in racks(3, 6, per_leaf=2):
+        world.apply(Upsert(each, 0))
+    assert said(telemetry, 'muster_placeable_gang_nodes{level="leaf",segment="1"} 12.0')
+    assert said(telemetry, 'muster_placeable_gang_nodes{level="leaf",segment="4"} 8.0')
+    assert said(telemetry, 'muster_placeable_gang_nodes{level="nvlink",segment="4"} 4.0')
+    assert said(telemetry, 'muster_placeable_gang_nodes{level="nvlink",segment="8"} 0.0')

@@ -6,14 +6,17 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from muster.core.inventory import BLAMED, CAUSES, HELD
+from muster.core.inventory import ABSENT, BLAMED, CAUSES, HELD, OUTSIDE, USABLE
 from muster.core.model import Committed, Job, Phase
 from muster.core.world import World
 
 _BUCKETS = (1, 4, 16, 64, 256, 1024)
+_SEGMENTS = (1, 4, 8, 16)
+"""Nodes; 16 of a rack's 18 is what most gangs that talk over NVLink are cut into."""
 _STATES = {
     Phase.RUNNING: "running",
     Phase.PLACED: "starting",
@@ -35,10 +38,10 @@ def nodes_bucket(pods: int) -> str:
 
 def accelerators(world: World) -> dict[str, int]:
     """Accelerators by state: `running`, `starting` and `repairing` of live claims (the last until all pods run again),
-    `reserved` for the nodes kept for gangs that wait for a replacement, `idle` for what no claim of ours holds on nodes
-    that take part (so it contains what other people's pods use)."""
+    `reserved` for the nodes kept for gangs that wait for a replacement, `stranded` what is free on nodes that get no
+    new pods, `idle` what is free on the others. What other people's pods use is in none of them."""
     names = set(world.topology.accelerators)
-    held: Tally[str] = Tally({"running": 0, "starting": 0, "repairing": 0, "reserved": 0, "idle": 0})
+    held: Tally[str] = Tally({"running": 0, "starting": 0, "repairing": 0, "reserved": 0, "stranded": 0, "idle": 0})
     for job in world.jobs():
         if not isinstance(job, Job) or not world.serves(job.namespace):
             continue
@@ -51,8 +54,13 @@ def accelerators(world: World) -> dict[str, int]:
             for role, _ in kept.lost:
                 ranks[role] -= 1
             held["reserved"] += sum(count * n for count, n in zip(ranks, each, strict=False))
-    total = sum(n for node in world.nodes.values() for name, n in node.allocatable if name in names)
-    held["idle"] = max(0, total - held.total())
+    causes = world.inventory.causes()
+    usable = causes == USABLE
+    stranded = ~usable & (causes != OUTSIDE) & (causes != ABSENT)
+    for name in names:
+        if (room := world.inventory.room(name)) is not None:
+            held["idle"] += int(room[0][usable].sum())
+            held["stranded"] += int(room[0][stranded].sum())
     return dict(held)
 
 
@@ -99,15 +107,21 @@ class WorldGauges(Collector):
             {(level,): n for level, n in excess.items()},
         )
         inventory = self._world.inventory
-        bad: Tally[str] = Tally(dict.fromkeys((CAUSES[BLAMED], CAUSES[HELD], *inventory.rulebook.causes), 0))
-        for node in self._world.nodes:
-            if (cause := inventory.cause(node)) in bad:
-                bad[cause] += 1
+        placeable = self._world.solver.whole_nodes(inventory, self._world.topology.accelerators, _SEGMENTS)
+        yield _family(
+            "muster_placeable_gang_nodes",
+            "Nodes of the largest gang of whole free nodes that one domain of a level can take now, in segments of so "
+            "many nodes, each in one domain of the narrowest level",
+            ["level", "segment"],
+            {(level, str(size)): n for (level, size), n in placeable.items()},
+        )
+        nodes = dict(zip(inventory.words, np.bincount(inventory.causes(), minlength=len(inventory.words)), strict=True))
+        bad = (CAUSES[BLAMED], CAUSES[HELD], *inventory.rulebook.causes)
         yield _family(
             "muster_nodes_blamed",
             "Nodes that get no new pods for their health rule, their flapping, or the blame of several jobs",
             ["cause"],
-            {(cause,): n for cause, n in bad.items()},
+            {(cause,): nodes[cause] for cause in bad},
         )
         lag = {(kind,): seconds for kind, seconds in self._lag().items()}
         yield _family("muster_cache_lag_seconds", "Since the watch of a kind was last heard", ["kind"], lag)

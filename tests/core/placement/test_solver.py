@@ -334,3 +334,22 @@ def test_the_order_in_which_nodes_arrive_does_not_matter() -> None:
     for seed in range(5):
         random.Random(seed).shuffle(nodes)
         assert place(inventory(nodes, LEAVES), shape) == want
+
+
+def test_the_whole_nodes_counted_for_a_gang_are_those_that_the_largest_gang_gets() -> None:
+    for seed in range(12):
+        draw = random.Random(seed)
+        nodes = racks(4, 6, per_leaf=2)
+        nodes += [node("no-gpu", 0, leaf="l0", nvlink="r0"), node("no-rack", leaf="l1")]
+        nodes = [replace(n, cordoned=draw.random() < 0.15) for n in nodes]
+        held = [n.name for n in nodes if draw.random() < 0.3]
+        i = inventory(nodes, LEAVES, [pod(f"p-{name}", name, 1) for name in held])
+        solver = Solver()
+        found = solver.whole_nodes(i, ["nvidia.com/gpu"], [1, 2, 4])
+        assert list(found) == [(level, size) for size in (1, 2, 4) for level in ("leaf", "nvlink")]
+        for (level, size), most in found.items():
+            shapes = {n: gang(role(n, required=level, segments=[("nvlink", size)])) for n in range(size, 30, size)}
+            fit = [n for n, shape in shapes.items() if isinstance(solver.place(i, shape), Found)]
+            assert most == max(fit, default=0), (seed, level, size)
+    assert Solver().whole_nodes(Inventory(), ["nvidia.com/gpu"], [1]) == {}
+    assert Solver().whole_nodes(inventory([], LEAVES), ["nvidia.com/gpu"], [1]) == {("leaf", 1): 0, ("nvlink", 1): 0}

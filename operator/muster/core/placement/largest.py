@@ -104,6 +104,20 @@ def fewest(seen: Seen, role: RoleGang, depth: int) -> int | None:
     return found if found < len(sums) else 0
 
 
+def whole_segments(tree: Tree, slots: Ints, size: int) -> tuple[tuple[str, int], ...]:
+    """For each named level, broadest first, the slots of the most whole segments of this size that one of its domains
+    holds, each segment in one domain of the narrowest level, whose label a node must have. `slots`: per position."""
+    names = tree.levels.names
+    if not names or not tree.count:
+        return tuple((name, 0) for name in names)
+    whole = np.add.reduceat(slots * tree.labelled[:, -1], tree.start[len(names)][:-1]) // size * size
+    found = [int(whole.max())]
+    for depth in range(len(names) - 1, 0, -1):
+        whole = np.add.reduceat(whole, tree.children[depth][:-1])
+        found.append(int(whole.max()))
+    return tuple(zip(names, reversed(found), strict=True))
+
+
 def _gathered(tree: Tree, whole: Ints, rest: Ints, at: int, depth: int) -> tuple[Ints, Ints]:
     if at == depth or not len(whole):
         return whole, rest

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from muster.core.changes import Mark, since
-from muster.core.inventory import Epoch, Ground, Inventory
+from muster.core.inventory import USABLE, Epoch, Ground, Inventory
 from muster.core.model import Filter, Found, Objective, Remedy, Repaired, Resources, Shape, Verdict
 from muster.core.placement import apart, judge, largest, ranks, remedy, repair, several
 from muster.core.placement.answer import Answer, spread
@@ -184,6 +184,21 @@ class Solver:
         found = remedy.smallest(self, inventory, shape, verdict)
         self._remedies.pop(key, None)
         return kept(self._remedies, key, lambda: (mark, found), _KEPT)[1]
+
+    def whole_nodes(
+        self, inventory: Inventory, resources: Sequence[str], sizes: Sequence[int]
+    ) -> dict[tuple[str, int], int]:
+        """By level and size of segments: the nodes of the most whole segments that one domain of the level could take
+        now, of nodes with any of these resources that are usable and hold nothing but DaemonSets' pods. Taints, and
+        whatever else a pod may ask for, are not looked at."""
+        tree = self.tree(inventory)
+        offers = np.zeros(tree.count, bool)
+        for resource in resources:
+            room = inventory.room(resource, tree.rows)
+            if room is not None:
+                offers |= room[1] > 0
+        slots = (offers & inventory.intact(tree.rows) & (inventory.causes(tree.rows) == USABLE)).astype(np.int64)
+        return {(level, size): n for size in sizes for level, n in largest.whole_segments(tree, slots, size)}
 
     def largest(self, inventory: Inventory, shape: Shape) -> int:
         """Pods of the largest gang of a one-role shape (its longest prefix) that fits now."""
