@@ -156,8 +156,8 @@ MUTANTS = (
     Mutant(
         "a new leader does not look for pods that vanished",
         "core/world.py",
-        "                    self._look_for_ghosts()\n",
-        "                    pass\n",
+        "                            self._ghosts.look(job, self.pods_of(job.id), self._silent)\n",
+        "                            pass\n",
         ("forced@0",),
     ),
     Mutant(

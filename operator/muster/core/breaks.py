@@ -21,9 +21,10 @@ from muster.core.model import (
     Shape,
     Stage,
 )
+from muster.core.pods import SeenPod
 from muster.core.rules import first_match
 from muster.core.stopped import off, patience, silent
-from muster.core.world import SeenPod, World
+from muster.core.world import World
 
 Ranks = Sequence[Sequence[SeenPod | None]]
 """Per role and rank the pod that was made for the committed placement."""

@@ -29,8 +29,9 @@ from muster.core.model import (
     Ungate,
 )
 from muster.core.observe import READMIT_AFTER
+from muster.core.pods import SeenPod
 from muster.core.stopped import ghost_until, off, patience, stops_at
-from muster.core.world import SeenPod, World
+from muster.core.world import World
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from muster.core.model import Committed, Ghost, Phase, Pod
+from muster.core.model import Committed, Ghost, Job, Node, Phase, Pod, Rejected
 
 Spot = tuple[str, int, str]
 """(role, rank, node)."""
@@ -35,6 +35,42 @@ class Ghosts:
         """Those of one job."""
         return self._found.get(job, {}).values()
 
+    def vanished(self, pod: Pod, node: Node, owner: Job | Rejected | None, silent: int | None, at: int) -> None:
+        """This pod left the API while it was bound to a machine (`silent`: since when that one does not answer). On a
+        machine that does not answer it may go on running; one that was given up because its machine had been silent
+        for long enough is not waited for again."""
+        if pod.job is None or pod.terminal or node.out_of_service:
+            return
+        ghost = Ghost(pod.job, pod.role or "", pod.rank if pod.rank is not None else -1, node.name, at)
+        if node.unready_since is None:
+            self.put(replace(ghost, sure=False))
+            return
+        patience = (
+            owner.policy.unreachable_after if isinstance(owner, Job) and owner.policy.replaces_unreachable else None
+        )
+        if silent is None or patience is None or at < silent + patience:
+            self.put(ghost)
+
+    def look(self, job: Job, pods: Iterable[Pod], silent: Callable[[str], int | None]) -> None:
+        """What vanished of a live job before this process watched: pods that were let start, by its status, on machines
+        that do not answer (`silent`: since when), and that the API does not show. They count from when the silence was
+        seen."""
+        for role, rank, name in unseen(job.status, pods):
+            since = silent(name)
+            if since is not None:
+                ghost = Ghost(job.id, role, rank, name, since)
+                self._found.setdefault(job.id, {}).setdefault(_spot(ghost), ghost)
+
+    def listen(self, known: Node | None, node: Node, at: int) -> Iterable[str]:
+        """A node has changed; the jobs for which that may matter."""
+        if node.out_of_service:  # the machine is off by the administrator's word
+            return self.drop_node(node.name)
+        if node.unready_since is None:
+            return self.answers(node.name, at)
+        if known is not None and known.unready_since is None:
+            self.silent(node.name, at)
+        return ()
+
     def put(self, ghost: Ghost) -> None:
         """This pod vanished; one that did before counts from now on."""
         if ghost.sure:
@@ -44,17 +80,15 @@ class Ghosts:
             del self._lately[key]
         self._lately[ghost.job, _spot(ghost)] = ghost
 
-    def add(self, ghost: Ghost) -> None:
-        """This pod must have vanished, if it is not known already."""
-        self._found.setdefault(ghost.job, {}).setdefault(_spot(ghost), ghost)
-
-    def answers(self, node: str, at: int) -> Iterable[str]:
+    def answers(self, node: str, at: int) -> list[str]:
         """This machine answers again; the jobs that have any there."""
+        touched = []
         for job, ghosts in self._found.items():
             there = {spot: ghost for spot, ghost in ghosts.items() if spot[2] == node and ghost.heard is None}
             ghosts.update({spot: replace(ghost, heard=at) for spot, ghost in there.items()})
             if there:
-                yield job
+                touched.append(job)
+        return touched
 
     def silent(self, node: str, at: int) -> None:
         """This machine does not answer, and may not have answered a while ago."""

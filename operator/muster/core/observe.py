@@ -21,8 +21,9 @@ from muster.core.model import (
     SuccessWhen,
     Transition,
 )
+from muster.core.pods import SeenPod
 from muster.core.stopped import NEVER, ghost_until, patience, stops_at
-from muster.core.world import SeenPod, World
+from muster.core.world import World
 
 COUNT_INTERVAL = 1_000
 """Counts in status are written at most this often (ms) a job, five times less often while it starts, and above"""

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from muster.core.ghosts import ENDS_STRAYS
 from muster.core.model import Ghost, Job, Node
-from muster.core.world import SeenPod, World
+from muster.core.pods import SeenPod
+from muster.core.world import World
 
 NEVER = 1 << 60
 """A patience (ms) that does not end."""

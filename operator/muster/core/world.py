@@ -13,7 +13,7 @@ from muster.core.admissions import Admissions, about, template_key
 from muster.core.agenda import Agenda
 from muster.core.claims import Claims
 from muster.core.freed import FreedNodes
-from muster.core.ghosts import Ghosts, unseen
+from muster.core.ghosts import Ghosts
 from muster.core.inventory import Epoch, Inventory
 from muster.core.line import Line, order_of
 from muster.core.model import (
@@ -46,7 +46,6 @@ from muster.core.model import (
     Remembered,
     Reservation,
     Shape,
-    Stage,
     Synced,
     TopologySpec,
     TopologyStatus,
@@ -57,18 +56,11 @@ from muster.core.model import (
 )
 from muster.core.pasts import Pasts
 from muster.core.placement import Solver
+from muster.core.pods import Pods, SeenPod
 from muster.core.topology import survey
 
 AUTO = TopologySpec(name="", uid="", rv=0, generation=0, preset="Auto")
 """What holds while no ClusterTopology is applied."""
-
-
-@dataclass(frozen=True, slots=True)
-class SeenPod:
-    """A pod, and since when (ms) it has been seen in its present stage."""
-
-    pod: Pod
-    since: int
 
 
 @dataclass(slots=True)
@@ -93,11 +85,6 @@ class _Entry:
         return made[2]
 
 
-def stage_of(pod: Pod) -> tuple[Stage, bool, str]:
-    """What `SeenPod.since` is measured from: a change of stage, of the gates, or of a container's trouble."""
-    return (pod.stage, pod.our_gate, pod.trouble[0] if pod.trouble else "")
-
-
 class World:
     """See the module. `jobs` and all that is read of a job show what was assumed; `acknowledged` does not."""
 
@@ -118,8 +105,7 @@ class World:
         self.verdict_counter = 0
         """Grows with every change, beside those of the inventory, that can matter to a waiting job."""
         self._jobs: dict[str, _Entry] = {}
-        self._pods: dict[str, SeenPod] = {}
-        self._pods_by_job: dict[str, dict[str, SeenPod]] = {}
+        self._pods = Pods()
         self._ghosts = Ghosts()
         self._children: dict[str, Child] = {}
         self._quotas: dict[str, dict[str, Quota]] = {}
@@ -211,11 +197,11 @@ class World:
 
     def pods_of(self, uid: str) -> list[Pod]:
         """The pods whose controller owner is this job."""
-        return [seen.pod for seen in self._pods_by_job.get(uid, {}).values()]
+        return [seen.pod for seen in self._pods.of(uid)]
 
     def seen_pods_of(self, uid: str) -> Iterable[SeenPod]:
         """The same with the time of each one's last change of stage."""
-        return self._pods_by_job.get(uid, {}).values()
+        return self._pods.of(uid)
 
     def cleared(self, uid: str) -> int | None:
         """When (ms) a pod of the job last vanished from the API, as far as was seen."""
@@ -232,7 +218,7 @@ class World:
 
     def pods_without_job(self) -> Iterator[SeenPod]:
         """Pods that name a job as owner which is not here."""
-        return (s for uid, pods in self._pods_by_job.items() if uid not in self._jobs for s in pods.values())
+        return self._pods.without(self._jobs)
 
     def children(self) -> Iterable[Child]:
         """All Services that name a job as owner."""
@@ -418,7 +404,10 @@ class World:
                 self._viewed.clear()
                 self._touch_all()
                 if self.ready and self.leading:
-                    self._look_for_ghosts()
+                    # What vanished before this process watched.
+                    for job in [entry.record for entry in self._jobs.values()]:
+                        if isinstance(job, Job) and job.status.live:
+                            self._ghosts.look(job, self.pods_of(job.id), self._silent)
             case Remembered(past):
                 self._touch_nodes(self.pasts.put(past))
             case Elapsed(at):
@@ -436,10 +425,7 @@ class World:
         """Whatever was measured goes on as long as it would have; what is written in a status is left as it is, and so
         is what was freed when, which is only held against that."""
         self.pasts.shift(by)
-        for pod in self._pods.values():
-            moved = self._pods[pod.pod.id] = SeenPod(pod.pod, pod.since + by)
-            if pod.pod.job is not None:
-                self._pods_by_job[pod.pod.job][pod.pod.id] = moved
+        self._pods.shift(by)
         self._ghosts.shift(by)
         for entry in self._jobs.values():
             entry.since += by
@@ -489,7 +475,7 @@ class World:
                 self.inventory.put_node(record)
                 if known is None or replace(known, rv=0) != replace(record, rv=0):
                     self._touch_node(record.name)
-                    self._listen_for_ghosts(known, record, at)
+                    self._touch_jobs(self._ghosts.listen(known, record, at))
                     self._touch_nodes(self.pasts.see(known, record, at))
                 if barred and not self.inventory.cause(record.name):
                     self.freed.note([record.name], at)
@@ -529,86 +515,37 @@ class World:
         if owner is not None and owner.record.namespace != pod.namespace:
             # Who knows a job's uid can name it as an owner from anywhere. To Kubernetes such an owner is none either.
             pod = replace(pod, job=None)
-        known = self._pods.get(pod.id)
-        since = known.since if known is not None and stage_of(known.pod) == stage_of(pod) else at
-        seen = SeenPod(pod, since)
-        self._pods[pod.id] = seen
-        if known is not None and known.pod.job != pod.job:
-            self._forget_owner(known.pod)
-        if pod.job is not None:
-            self._pods_by_job.setdefault(pod.job, {})[pod.id] = seen
-            self.agenda.touch(pod.job)
-            self._reclaim_deleted(pod.job)
-            self._line_up(pod.job)
+        known = self._pods.put(pod, at)
+        if known is not None and known.job != pod.job:
+            self._pods_changed(known.job)
+        self._pods_changed(pod.job)
         self.inventory.use(pod)
         where = pod.node or pod.pinned
-        if where is not None and pod.terminal and known is not None and not known.pod.terminal:
+        if where is not None and pod.terminal and known is not None and not known.terminal:
             self.freed.note([where], at)
-        held = None if known is None else (known.pod.node or known.pod.pinned, known.pod.requests)
+        held = None if known is None else (known.node or known.pinned, known.requests)
         if where is not None and held != (where, pod.requests):
             self._touch_node(where, but=pod.job)
 
-    def _remember(self, pod: Pod, at: int) -> None:
-        """A pod that vanished on a machine that does not answer may go on running; one that was given up because its
-        machine had been silent for long enough is not waited for again."""
-        node = self.nodes.get(pod.node or "")
-        if pod.job is None or pod.terminal or node is None or node.out_of_service:
-            return
-        ghost = Ghost(pod.job, pod.role or "", pod.rank if pod.rank is not None else -1, node.name, at)
-        if node.unready_since is None:
-            self._ghosts.put(replace(ghost, sure=False))
-            return
-        owner = self.acknowledged(pod.job)
-        if isinstance(owner, Job):
-            policy = owner.policy
-            since = self.silent_since(node)
-            if policy.replaces_unreachable and since is not None and at >= since + policy.unreachable_after:
-                return
-        self._ghosts.put(ghost)
+    def _silent(self, name: str) -> int | None:
+        """Since when this process has seen a machine not answer; None also for one that is switched off."""
+        node = self.nodes.get(name)
+        return None if node is None or node.out_of_service else self.silent_since(node)
 
-    def _look_for_ghosts(self) -> None:
-        """What vanished before this process watched: pods that were let start, by their job's status, on machines that
-        do not answer, and that the API does not show. They count from when the silence was seen."""
-        for entry in self._jobs.values():
-            job = entry.record
-            if not isinstance(job, Job) or not job.status.live:
-                continue
-            for role, rank, name in unseen(job.status, self.pods_of(job.id)):
-                node = self.nodes.get(name)
-                since = self.silent_since(node)
-                if node is not None and since is not None and not node.out_of_service:
-                    self._ghosts.add(Ghost(job.id, role, rank, name, since))
-
-    def _listen_for_ghosts(self, known: Node | None, node: Node, at: int) -> None:
-        if node.out_of_service:
-            self._forget_ghosts(node.name)
-        elif known is not None and known.unready_since is None and node.unready_since is not None:
-            self._ghosts.silent(node.name, at)
-        elif node.unready_since is None:
-            for uid in self._ghosts.answers(node.name, at):
-                self.agenda.touch(uid)
-
-    def _forget_ghosts(self, node: str) -> None:
-        """The machine is off by the administrator's word."""
-        for uid in self._ghosts.drop_node(node):
+    def _pods_changed(self, uid: str | None) -> None:
+        if uid is not None:
             self.agenda.touch(uid)
-
-    def _forget_owner(self, pod: Pod) -> None:
-        if pod.job is None:
-            return
-        pods = self._pods_by_job.get(pod.job)
-        if pods is not None:
-            pods.pop(pod.id, None)
-            if not pods:
-                del self._pods_by_job[pod.job]
-        self.agenda.touch(pod.job)
-        self._reclaim_deleted(pod.job)
-        self._line_up(pod.job)
+            self._reclaim_deleted(uid)
+            self._line_up(uid)
 
     def _reclaim_deleted(self, uid: str) -> None:
         entry = self._jobs.get(uid)
         if entry is not None and entry.record.deleting:
             self._reclaim(uid)
+
+    def _touch_jobs(self, uids: Iterable[str]) -> None:
+        for uid in uids:
+            self.agenda.touch(uid)
 
     def _touch_nodes(self, names: Iterable[str]) -> None:
         for name in names:
@@ -651,15 +588,18 @@ class World:
     def _gone(self, kind: Kind, id_: str, at: int, owner: str) -> None:
         match kind:
             case Kind.POD:
-                known = self._pods.pop(id_, None)
+                known = self._pods.pop(id_)
                 if known is not None:
-                    self._remember(known.pod, at)
-                    self._forget_owner(known.pod)
+                    node = self.nodes.get(known.node or "")
+                    if node is not None:
+                        job = self.acknowledged(known.job or "")
+                        self._ghosts.vanished(known, node, job, self.silent_since(node), at)
+                    self._pods_changed(known.job)
                     self.inventory.free(id_)
-                    where = known.pod.node or known.pod.pinned
-                    if where is not None and not known.pod.terminal:
+                    where = known.node or known.pinned
+                    if where is not None and not known.terminal:
                         self.freed.note([where], at)
-                entry = self._jobs.get((known.pod.job if known is not None else "") or owner)
+                entry = self._jobs.get((known.job if known is not None else "") or owner)
                 if entry is not None:
                     entry.cleared = max(at, entry.cleared or 0)
             case Kind.JOB:
@@ -678,7 +618,7 @@ class World:
                     self.inventory.drop_node(node.name)
                     self.pasts.gone(node.name, at)
                     self._touch_node(node.name)
-                    self._forget_ghosts(node.name)
+                    self._touch_jobs(self._ghosts.drop_node(node.name))
                     self._relabelled = True
             case Kind.TOPOLOGY:
                 if self.topology.uid == id_:
@@ -763,7 +703,7 @@ class World:
         changes += [Upsert(q, 0) for quotas in self._quotas.values() for q in quotas.values()]
         changes += [Upsert(a, 0) for a in self._admissions]
         changes += [Upsert(entry.record, entry.since) for entry in self._jobs.values()]
-        changes += [Upsert(seen.pod, seen.since) for seen in self._pods.values()]
+        changes += [Upsert(seen.pod, seen.since) for seen in self._pods]
         changes += list(self._ghosts)
         for uid, entry in self._jobs.items():
             if entry.cleared is not None:
@@ -797,7 +737,7 @@ class World:
             self.pasts.fingerprint(),
             self.term,
             {uid: (e.record, e.since, e.assumed, e.cleared) for uid, e in self._jobs.items()},
-            dict(self._pods),
+            {seen.pod.id: seen for seen in self._pods},
             tuple(self._ghosts),
             dict(self._children),
             self._admissions.fingerprint(),
