@@ -74,6 +74,7 @@ def _show(picture: Picture, by: View, fold: Fold, form: Form) -> None:
     from rich.console import Console
 
     from muster.cli.rackmap import draw as rackmap
+    from muster.cli.rackmap.glyphs import glyphs_for
 
     if form is Form.JSON:
         print_json(document(picture))
@@ -86,17 +87,6 @@ def _show(picture: Picture, by: View, fold: Fold, form: Form) -> None:
         print(rackmap.plain(lines))
     for warning in picture.warnings:
         typer.echo(f"warning: {warning}", err=True)
-
-
-def glyphs_for(encoding: str) -> Any:
-    """The characters that this encoding can take."""
-    from muster.cli.rackmap.glyphs import ASCII, UNICODE
-
-    try:
-        (UNICODE.free + UNICODE.room).encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return ASCII
-    return UNICODE
 
 
 def document(picture: Picture) -> dict[str, Any]:

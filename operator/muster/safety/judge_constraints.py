@@ -8,7 +8,7 @@ from typing import Any
 
 from muster.safety.objects import Object, Placement, labels, placement_of, title
 from muster.safety.record import QUIET, Event
-from muster.safety.replay import World
+from muster.safety.world import World
 
 Found = Iterator[tuple[str, tuple[str, ...]]]
 TOPOGRAPH = "fabric.topograph.run/tier-"

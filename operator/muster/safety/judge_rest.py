@@ -20,7 +20,7 @@ from muster.safety.objects import (
     title,
 )
 from muster.safety.record import QUIET, Event
-from muster.safety.replay import World
+from muster.safety.world import World
 
 Found = Iterator[tuple[str, tuple[str, ...]]]
 

@@ -29,7 +29,7 @@ from muster.safety.objects import (
     title,
 )
 from muster.safety.record import QUIET, Event
-from muster.safety.replay import SLACK_SECONDS, Check, World
+from muster.safety.world import SLACK_SECONDS, Check, World
 
 Found = Iterator[tuple[str, tuple[str, ...]]]
 UNREACHABLE_SECONDS = 60

@@ -12,7 +12,7 @@ from muster.embedded.server import Server
 from muster.embedded.storage.store import Event, Table
 from muster.embedded.wire import Request, Response, Watch
 from muster.safety.record import QUIET
-from muster.safety.replay import KINDS
+from muster.safety.world import KINDS
 
 CLUSTER = "cluster"
 """Who writes what no request of an operator does: scheduler, kubelets, controllers, and the users of the script."""

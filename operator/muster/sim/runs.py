@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from muster.embedded.nodes.racks import Racks
-from muster.safety.replay import SLACK_SECONDS
+from muster.safety.world import SLACK_SECONDS
 from muster.sim import breakdowns
 from muster.sim.breakdowns import LONG
 from muster.sim.deeds import Deeds, gang

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from muster import safety
-from muster.safety.replay import SLACK_SECONDS
+from muster.safety.world import SLACK_SECONDS
 from muster.sim import liveness
 from muster.sim.deeds import TOPOLOGIES, Deeds
 from muster.sim.faulty import ByPlan, Chooser, Counts

@@ -74,6 +74,15 @@ _WORDS = {
 _WORST = (Health.OUT_OF_SERVICE, Health.NOT_READY, Health.TAINTED, Health.CORDONED)
 
 
+def glyphs_for(encoding: str) -> Glyphs:
+    """Those that this encoding can take."""
+    try:
+        (UNICODE.free + UNICODE.room).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return UNICODE
+
+
 def by_job(tile: Tile, marks: Mapping[str, str], glyphs: Glyphs) -> Glyph:
     """Whose it is: a job's letter (small while none of its pods there runs), `#` several jobs', `=` other pods',
     a dot nobody's; a broken node shows as such whoever holds it. Of several nodes one is enough for a job to show, and

@@ -14,12 +14,11 @@ from rich.live import Live
 from muster.cli.rackmap import draw
 from muster.cli.rackmap.draw import Fold
 from muster.cli.rackmap.feed import Feed
-from muster.cli.rackmap.glyphs import View
+from muster.cli.rackmap.glyphs import View, glyphs_for
 from muster.cli.rackmap.legend import Line
 from muster.cli.rackmap.model import Marks, Picture
 from muster.cli.rackmap.world import Painter
 from muster.cli.session import session
-from muster.cli.top import glyphs_for
 
 AT_MOST = 0.5
 """Seconds between two drawings, at least."""

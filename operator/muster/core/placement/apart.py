@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from muster.core.inventory import Inventory
 from muster.core.model import Verdict
 from muster.core.placement import verdicts
+from muster.core.placement.basis import Basis
 from muster.core.placement.exact import Meter, OverBudget, ground_of, most, possible
 from muster.core.placement.gang import Gang, prefix
 
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
 
-
-def never(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> Verdict | None:
+def never(basis: Basis, inventory: Inventory, gang: Gang, budget: int) -> Verdict | None:
     """The verdict on a gang that the empty healthy cluster could not hold; None if it could, or the budget does not
     tell."""
-    empty = solver.emptied(inventory)
+    empty = basis.emptied(inventory)
     meter = Meter(budget)
     try:
-        if possible(ground_of(solver, empty, gang, meter), meter):
+        if possible(ground_of(basis, empty, gang, meter), meter):
             return None
     except OverBudget:
         return None
     pods = sum(role.count for role in gang.roles)
     if len(gang.roles) > 1:
-        level = solver.tree(inventory).level(max(gang.required, gang.boundary))
+        level = basis.tree(inventory).level(max(gang.required, gang.boundary))
         return verdicts.unsatisfiable(pods, "roles", level, None, "", ())
-    level = solver.tree(inventory).level(gang.roles[0].segments[-1][0])
-    return verdicts.unsatisfiable(pods, "segments", level, _longest(solver, empty, gang, budget), "", ())
+    level = basis.tree(inventory).level(gang.roles[0].segments[-1][0])
+    return verdicts.unsatisfiable(pods, "segments", level, _longest(basis, empty, gang, budget), "", ())
 
 
-def refusal(solver: Solver, inventory: Inventory, gang: Gang, budget: int, alone: Verdict | None = None) -> Verdict:
+def refusal(basis: Basis, inventory: Inventory, gang: Gang, budget: int, alone: Verdict | None = None) -> Verdict:
     """The verdict on a gang that is known not to fit now. `alone`: what one of its roles alone is refused for, which
     comes after too little capacity for all of them together. `free` counts the pods that fit side by side whatever the
     gang's shape; what the budget does not reach is left out."""
     pods = sum(role.count for role in gang.roles)
-    tree = solver.tree(inventory)
+    tree = basis.tree(inventory)
     meter = Meter(budget)
     try:
-        free: int | None = most(ground_of(solver, inventory, gang, meter), meter)
+        free: int | None = most(ground_of(basis, inventory, gang, meter), meter)
     except OverBudget:
         free = None
     if free is not None and free < pods:
@@ -49,10 +45,10 @@ def refusal(solver: Solver, inventory: Inventory, gang: Gang, budget: int, alone
         return alone
     if len(gang.roles) > 1:
         return verdicts.scattered(pods, free, tree.level(max(gang.required, gang.boundary)))
-    return verdicts.scattered(pods, free, "", _longest(solver, inventory, gang, budget))
+    return verdicts.scattered(pods, free, "", _longest(basis, inventory, gang, budget))
 
 
-def _longest(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> int | None:
+def _longest(basis: Basis, inventory: Inventory, gang: Gang, budget: int) -> int | None:
     """Pods of the longest prefix of a gang of one role that fits now; None if the budget does not tell."""
     (role,) = gang.roles
     low, high = 0, role.count - 1
@@ -61,7 +57,7 @@ def _longest(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> i
         while low < high:
             middle = (low + high + 1) // 2
             shorter = Gang((prefix(role, middle),), gang.required, gang.preferred, gang.boundary)
-            if possible(ground_of(solver, inventory, shorter, meter), meter):
+            if possible(ground_of(basis, inventory, shorter, meter), meter):
                 low = middle
             else:
                 high = middle - 1

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from muster.core.inventory import Inventory
 from muster.core.model import Verdict
 from muster.core.placement import largest, verdicts
+from muster.core.placement.basis import Basis
 from muster.core.placement.field import standing_on, unlimited
 from muster.core.placement.gang import Gang, RoleGang
 from muster.core.placement.tree import Tree
 from muster.core.placement.view import View, unfit
 
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
 
-
-def refused(solver: Solver, inventory: Inventory, gang: Gang, role: RoleGang, seen: View) -> Verdict:
+def refused(basis: Basis, inventory: Inventory, gang: Gang, role: RoleGang, seen: View) -> Verdict:
     """The verdict on a role that does not fit now: Unsatisfiable, InsufficientCapacity or Fragmented."""
-    empty = solver.emptied(inventory)
-    tree = solver.tree(inventory)
-    if not solver.ever(inventory, role):
-        return unsatisfiable(solver, empty, gang, role)
+    empty = basis.emptied(inventory)
+    tree = basis.tree(inventory)
+    if not basis.ever(inventory, role):
+        return unsatisfiable(basis, empty, gang, role)
     free = seen.total
     name = _named(gang, role)
     by_level = _by_level(tree, role, seen) if len(gang.roles) == 1 else ()
     if free < role.count:
         return verdicts.insufficient(role.count, free, name, seen.exclusions, by_level)
-    most = solver.longest(inventory, role, seen)
+    most = basis.longest(inventory, role, seen)
     level, domain, lacks = _closest(tree, inventory, role, seen, most)
     return verdicts.fragmented(role.count, free, level, domain, lacks, most, name, seen.exclusions, by_level)
 
@@ -45,18 +42,18 @@ def _by_level(tree: Tree, role: RoleGang, seen: View) -> verdicts.Counts:
     return tuple((name, min(role.count, most)) for name, most in zip(names, largest.by_level(seen, role), strict=True))
 
 
-def unsatisfiable(solver: Solver, empty: Inventory, gang: Gang, role: RoleGang) -> Verdict:
+def unsatisfiable(basis: Basis, empty: Inventory, gang: Gang, role: RoleGang) -> Verdict:
     """Which constraint the empty cluster cannot meet: the first whose removal alone, or with those before it, helps."""
-    tree = solver.tree(empty)
-    seen = solver.view(empty, role)
+    tree = basis.tree(empty)
+    seen = basis.view(empty, role)
     name = _named(gang, role)
     free = seen.total
     if free < role.count:
         constraint = "capacity" if free else "nodes"
         return verdicts.unsatisfiable(
-            role.count, constraint, "", free and _most(solver, empty, role, seen), name, seen.exclusions
+            role.count, constraint, "", free and _most(basis, empty, role, seen), name, seen.exclusions
         )
-    most = _most(solver, empty, role, seen)
+    most = _most(basis, empty, role, seen)
     field = standing_on(seen)
     open_ = unlimited(field)
     wanted = role.required if role.required > gang.boundary else 0
@@ -70,7 +67,7 @@ def unsatisfiable(solver: Solver, empty: Inventory, gang: Gang, role: RoleGang) 
         ("required", tree.level(wanted), open_, replace(role, required=gang.boundary, segments=())),
     ]
     for constraint, level, where, without in tries:
-        if solver.possible(where, without):
+        if basis.possible(where, without):
             return verdicts.unsatisfiable(role.count, constraint, level, most, name, seen.exclusions)
     constraint, depth = ("required", wanted) if wanted else ("boundary", gang.boundary)
     return verdicts.unsatisfiable(role.count, constraint, tree.level(depth), most, name, seen.exclusions)
@@ -153,8 +150,8 @@ def _closest(tree: Tree, inventory: Inventory, role: RoleGang, seen: View, most:
     return tree.level(depth), tree.name(depth, best, inventory), max(role.count - most, 0)
 
 
-def _most(solver: Solver, inventory: Inventory, role: RoleGang, seen: View) -> int:
-    return solver.longest(inventory, role, seen)
+def _most(basis: Basis, inventory: Inventory, role: RoleGang, seen: View) -> int:
+    return basis.longest(inventory, role, seen)
 
 
 def _limited(tree: Tree) -> str:

@@ -1,4 +1,4 @@
-"""What the solver keeps between decisions: views, the searches that stand on them, and what searches have computed."""
+"""What the basis keeps between decisions: views, the searches that stand on them, and what searches have computed."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ _SEARCHES = 24
 """Searches on one view."""
 _REBUILT = 4
 """A search is built again where more than one in so many nodes changed."""
+
+KEPT = 256
+"""Answers of each kind that are kept."""
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

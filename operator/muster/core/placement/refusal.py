@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from muster.core.changes import Mark, since
 from muster.core.inventory import Inventory
 from muster.core.model import Verdict
+from muster.core.placement.basis import Basis
 from muster.core.placement.gang import Gang
 from muster.core.placement.tasks import tractable
 from muster.core.placement.view import View
-
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +28,19 @@ class Refusal:
     step: int
 
     @classmethod
-    def of(cls, solver: Solver, inventory: Inventory, gang: Gang, verdict: Verdict) -> Refusal:
+    def of(cls, basis: Basis, inventory: Inventory, gang: Gang, verdict: Verdict) -> Refusal:
         """The verdict that this inventory, as it is now, gave."""
         if not _alone(gang):
             return cls(verdict, inventory.mark(), None, 0)
-        view = solver.view(inventory, gang.roles[0])
+        view = basis.view(inventory, gang.roles[0])
         return cls(verdict, inventory.mark(), weakref.ref(view), view.steps)
 
-    def stands(self, solver: Solver, inventory: Inventory, gang: Gang) -> bool:
+    def stands(self, basis: Basis, inventory: Inventory, gang: Gang) -> bool:
         """The same question would be answered the same now. `inventory` is of the same epoch."""
         if self.view is None:
             rows = since(self.mark, inventory.mark())
             return rows is not None and not rows
-        view = solver.view(inventory, gang.roles[0])
+        view = basis.view(inventory, gang.roles[0])
         return view is self.view() and view.as_at(self.step)
 
 

@@ -16,21 +16,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from muster.core.inventory import Inventory
 from muster.core.placement import field
+from muster.core.placement.basis import Basis
 from muster.core.placement.exact import Ground, Meter, OverBudget
 from muster.core.placement.gang import Gang, RoleGang
 from muster.core.placement.sequence import COLD
 from muster.core.placement.tasks import tractable
 from muster.core.placement.tree import Ints
 from muster.core.placement.view import Mask
-
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
 
 _SIZES = 4
 """Sizes of uneven segments that are looked at."""
@@ -44,17 +41,17 @@ class Bound:
     nodes: Mask
 
 
-def bound(solver: Solver, inventory: Inventory, gang: Gang, ground: Ground, meter: Meter) -> Bound | None:
+def bound(basis: Basis, inventory: Inventory, gang: Gang, ground: Ground, meter: Meter) -> Bound | None:
     """The largest bound that the budget reaches, at least zeros; None if there is no placement."""
     tree = ground.tree
     best = Bound((0,) * (tree.depths + 4), np.ones(tree.count, bool))
-    for role, slots in _relaxations(solver, inventory, gang, ground):
+    for role, slots in _relaxations(basis, inventory, gang, ground):
         try:
             meter.spend(tree.count * COLD)
         except OverBudget:
             return best
         where = field.apart(tree, ground.busy > 0, slots)
-        found = solver.optimum(where, role) if solver.possible(where, role) else None
+        found = basis.optimum(where, role) if basis.possible(where, role) else None
         if found is None:
             return None
         vector, ranks = found
@@ -63,7 +60,7 @@ def bound(solver: Solver, inventory: Inventory, gang: Gang, ground: Ground, mete
     return best
 
 
-def _relaxations(solver: Solver, inventory: Inventory, gang: Gang, ground: Ground) -> Iterator[tuple[RoleGang, Ints]]:
+def _relaxations(basis: Basis, inventory: Inventory, gang: Gang, ground: Ground) -> Iterator[tuple[RoleGang, Ints]]:
     """Roles and the slots that each has, by position."""
     blocks = ground.blocks.all
     every = tuple(range(len(blocks)))
@@ -76,7 +73,7 @@ def _relaxations(solver: Solver, inventory: Inventory, gang: Gang, ground: Groun
                 alike = replace(role, count=count, required=ground.blocks.together, segments=(), preferred=liked)
                 yield alike, _side_by_side(ground, some)
     for role in gang.roles:
-        slots = solver.view(inventory, role).slots.copy()
+        slots = basis.view(inventory, role).slots.copy()
         if tractable(role):
             yield role, slots
             continue

@@ -1,50 +1,46 @@
 """The smallest change that would start a gang which was refused (`model.Remedy`).
 
-Three answers, all from the solver that refused it: the fewest nodes to free (`remedy_search`), and who holds them; the
+Three answers, all from the basis that refused it: the fewest nodes to free (`remedy_search`), and who holds them; the
 largest gang of this shape that fits as things are; and what would fit if one constraint were given up. A freed node
 offers what it has on the empty healthy cluster, but for the pods of DaemonSets, which come back.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from muster.core.inventory import Inventory
 from muster.core.model import Reason, Remedy, Shape, Verdict
 from muster.core.placement import remedy_actions, remedy_relax, remedy_several
+from muster.core.placement.basis import Basis
 from muster.core.placement.gang import Gang, RoleGang
 from muster.core.placement.remedy_search import Stock, fewest, weights
 from muster.core.placement.tasks import tractable
 from muster.core.placement.tree import Ints, Tree
 
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
-
 MENDED = frozenset({Reason.UNSATISFIABLE, Reason.INSUFFICIENT_CAPACITY, Reason.FRAGMENTED})
 """The verdicts that a change can mend."""
 
 
-def smallest(solver: Solver, inventory: Inventory, shape: Shape, verdict: Verdict) -> Remedy | None:
+def smallest(basis: Basis, inventory: Inventory, shape: Shape, verdict: Verdict) -> Remedy | None:
     """What would start a shape that this inventory refused with this verdict; None for other verdicts than `MENDED`.
     For several roles, and for segments of too many sizes, only a number of nodes that is enough."""
-    gang = solver.gang(inventory, shape)
+    gang = basis.gang(inventory, shape)
     if isinstance(gang, Verdict) or verdict.reason not in MENDED:
         return None
     if len(gang.roles) > 1 or not tractable(gang.roles[0]):
-        return Remedy() if verdict.reason is Reason.UNSATISFIABLE else remedy_several.enough(solver, inventory, gang)
+        return Remedy() if verdict.reason is Reason.UNSATISFIABLE else remedy_several.enough(basis, inventory, gang)
     (role,) = gang.roles
     if verdict.reason is Reason.UNSATISFIABLE:
-        return _never(solver, inventory, shape, gang, verdict)
-    view = solver.view(inventory, role)
+        return _never(basis, inventory, shape, gang, verdict)
+    view = basis.view(inventory, role)
     now, busy = view.slots.copy(), view.busy.copy()
     largest = verdict.number("largest")
     if not isinstance(largest, int):
-        largest = solver.longest(inventory, role, view)
-    relax = remedy_relax.relaxations(solver, inventory, shape, gang)
-    tree = solver.tree(inventory)
-    then = np.maximum(now, solver.view(solver.emptied(inventory), role).slots)
+        largest = basis.longest(inventory, role, view)
+    relax = remedy_relax.relaxations(basis, inventory, shape, gang)
+    tree = basis.tree(inventory)
+    then = np.maximum(now, basis.view(basis.emptied(inventory), role).slots)
     stock = Stock(now, then, weights(tree, inventory, busy), busy)
     found, proven = fewest(tree, stock, role)
     change = None if found is None else remedy_actions.chosen(tree, inventory, role, found)
@@ -75,26 +71,26 @@ def _beside_daemons(tree: Tree, inventory: Inventory, role: RoleGang, stock: Sto
     return then
 
 
-def _never(solver: Solver, inventory: Inventory, shape: Shape, gang: Gang, verdict: Verdict) -> Remedy:
+def _never(basis: Basis, inventory: Inventory, shape: Shape, gang: Gang, verdict: Verdict) -> Remedy:
     """Of a gang that the empty cluster does not hold: what it would hold instead, or how many nodes it lacks."""
     (role,) = gang.roles
-    empty = solver.emptied(inventory)
+    empty = basis.emptied(inventory)
     largest = verdict.number("largest")
-    add, level, domain = _added(solver, empty, role)
+    add, level, domain = _added(basis, empty, role)
     return Remedy(
         level=level,
         domain=domain,
         proven=True,
         largest=largest if isinstance(largest, int) else None,
         add=add,
-        relax=remedy_relax.relaxations(solver, empty, shape, gang),
+        relax=remedy_relax.relaxations(basis, empty, shape, gang),
     )
 
 
-def _added(solver: Solver, empty: Inventory, role: RoleGang) -> tuple[int, str, str]:
+def _added(basis: Basis, empty: Inventory, role: RoleGang) -> tuple[int, str, str]:
     """How many nodes like the best must be added for a role without segments and fill limits, and to which domain."""
-    tree, above = solver.tree(empty), role.required
-    view = solver.view(empty, role)
+    tree, above = basis.tree(empty), role.required
+    view = basis.view(empty, role)
     best = int(view.slots.max(initial=0))
     limited = any(level.fill_limit is not None for level in tree.levels.levels)
     if not best or above == tree.depths or limited or any(depth > above for depth, _ in role.segments):

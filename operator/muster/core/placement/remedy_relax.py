@@ -5,33 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from muster.core.inventory import Inventory
 from muster.core.model import Relaxation, Shape, Verdict
+from muster.core.placement.basis import Basis
 from muster.core.placement.field import standing_on, unlimited
 from muster.core.placement.gang import Gang, RoleGang, of_sizes
-
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
 
 TRIES = 16
 """Sizes of a segment that are tried where each takes a search of its own."""
 
 
-def relaxations(solver: Solver, inventory: Inventory, shape: Shape, gang: Gang) -> tuple[Relaxation, ...]:
+def relaxations(basis: Basis, inventory: Inventory, shape: Shape, gang: Gang) -> tuple[Relaxation, ...]:
     """For each constraint of a gang of one role that does not fit, the smallest step that makes it fit, if giving up
     this constraint alone does: the largest smaller segment, innermost level first; the nearest broader required level;
     no fill limit."""
-    found = [*_segments(solver, inventory, gang), *_required(solver, inventory, shape, gang)]
-    return (*found, *_limits(solver, inventory, gang))
+    found = [*_segments(basis, inventory, gang), *_required(basis, inventory, shape, gang)]
+    return (*found, *_limits(basis, inventory, gang))
 
 
-def _segments(solver: Solver, inventory: Inventory, gang: Gang) -> Iterator[Relaxation]:
+def _segments(basis: Basis, inventory: Inventory, gang: Gang) -> Iterator[Relaxation]:
     (role,) = gang.roles
     if not role.equal:
         return
-    where = standing_on(solver.view(inventory, role))
+    where = standing_on(basis.view(inventory, role))
     for i in range(len(role.segments) - 1, -1, -1):
         depth, sizes = role.segments[i]
         tries = TRIES if where.limits else sizes[0]
@@ -40,8 +37,8 @@ def _segments(solver: Solver, inventory: Inventory, gang: Gang) -> Iterator[Rela
             if other is None:
                 continue
             tries -= 1
-            if solver.possible(where, other):
-                yield Relaxation("segments", solver.tree(inventory).level(depth), str(sizes[0]), str(size))
+            if basis.possible(where, other):
+                yield Relaxation("segments", basis.tree(inventory).level(depth), str(sizes[0]), str(size))
                 break
             if not tries:
                 break
@@ -59,30 +56,30 @@ def _resized(role: RoleGang, i: int, size: int) -> RoleGang | None:
     return replace(role, segments=(*outer, (role.segments[i][0], sizes), *inner))
 
 
-def _required(solver: Solver, inventory: Inventory, shape: Shape, gang: Gang) -> Iterator[Relaxation]:
+def _required(basis: Basis, inventory: Inventory, shape: Shape, gang: Gang) -> Iterator[Relaxation]:
     (role,) = gang.roles
-    tree = solver.tree(inventory)
+    tree = basis.tree(inventory)
     if role.required <= gang.boundary:
         return
     for depth in range(role.required - 1, gang.boundary - 1, -1):
         free = depth in (0, gang.boundary)
         level = None if free else tree.level(depth)
         other = Shape((replace(shape.roles[0], required=level),), None, shape.preferred)
-        read = solver.gang(inventory, other)
+        read = basis.gang(inventory, other)
         if isinstance(read, Verdict):
             continue
         (relaxed,) = read.roles
-        if solver.possible(standing_on(solver.view(inventory, relaxed)), relaxed):
+        if basis.possible(standing_on(basis.view(inventory, relaxed)), relaxed):
             yield Relaxation("required", tree.level(role.required), tree.level(role.required), level or "")
             return
 
 
-def _limits(solver: Solver, inventory: Inventory, gang: Gang) -> Iterator[Relaxation]:
+def _limits(basis: Basis, inventory: Inventory, gang: Gang) -> Iterator[Relaxation]:
     (role,) = gang.roles
-    where = standing_on(solver.view(inventory, role))
-    if not where.limits or not solver.possible(unlimited(where), role):
+    where = standing_on(basis.view(inventory, role))
+    if not where.limits or not basis.possible(unlimited(where), role):
         return
     for depth, limit in sorted(where.limits.items()):
         others = {d: n for d, n in where.limits.items() if d != depth}
-        if solver.possible(replace(where, limits=others), role):
-            yield Relaxation("fillLimit", solver.tree(inventory).level(depth), str(limit), "")
+        if basis.possible(replace(where, limits=others), role):
+            yield Relaxation("fillLimit", basis.tree(inventory).level(depth), str(limit), "")

@@ -6,21 +6,17 @@ already. The sum is an upper bound: other nodes for the first may be better for 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from muster.core.inventory import Inventory
 from muster.core.model import Remedy
 from muster.core.placement import remedy_actions
+from muster.core.placement.basis import Basis
 from muster.core.placement.gang import Gang, RoleGang
 from muster.core.placement.remedy_search import Stock, fewest, weights
 from muster.core.placement.sequence import parts
 from muster.core.placement.tasks import tractable
 from muster.core.placement.tree import Ints, Tree
-
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
 
 _OWNER = "\0remedy"
 _DOMAINS = 4
@@ -29,9 +25,9 @@ _DOMAINS = 4
 Loads = dict[int, dict[str, int]]
 
 
-def enough(solver: Solver, inventory: Inventory, gang: Gang) -> Remedy:
+def enough(basis: Basis, inventory: Inventory, gang: Gang) -> Remedy:
     """Nodes whose freeing makes a gang fit; an empty remedy if none are found."""
-    tree = solver.tree(inventory)
+    tree = basis.tree(inventory)
     shared = max(gang.required, gang.boundary)
     if len(gang.roles) == 1:
         shared = gang.roles[0].required
@@ -41,8 +37,8 @@ def enough(solver: Solver, inventory: Inventory, gang: Gang) -> Remedy:
     # The largest pods are the hardest to find room for.
     steps.sort(key=lambda role: -max((amount * role.count for r, amount in role.shape.requests if "/" in r), default=0))
     best: Loads | None = None
-    for domain in _roomiest(solver, inventory, tree, gang, shared):
-        found = _sequence(solver, inventory, tree, steps, (shared, domain))
+    for domain in _roomiest(basis, inventory, tree, gang, shared):
+        found = _sequence(basis, inventory, tree, steps, (shared, domain))
         if found is not None and (best is None or len(found) < len(best)):
             best = found
     if best is None:
@@ -55,30 +51,30 @@ def enough(solver: Solver, inventory: Inventory, gang: Gang) -> Remedy:
     return Remedy(len(nodes), nodes, level, domain_name, actions)
 
 
-def _roomiest(solver: Solver, inventory: Inventory, tree: Tree, gang: Gang, depth: int) -> list[int]:
+def _roomiest(basis: Basis, inventory: Inventory, tree: Tree, gang: Gang, depth: int) -> list[int]:
     """Domains that could hold each role alone if all nodes were free, those with most of them free now first."""
-    empty = solver.emptied(inventory)
+    empty = basis.emptied(inventory)
     able = np.ones(tree.domains(depth), bool)
     share = np.ones(tree.domains(depth))
     for role in gang.roles:
-        able &= tree.sums(depth, solver.view(empty, role).slots) >= role.count
-        share = np.minimum(share, tree.sums(depth, solver.view(inventory, role).slots) / role.count)
+        able &= tree.sums(depth, basis.view(empty, role).slots) >= role.count
+        share = np.minimum(share, tree.sums(depth, basis.view(inventory, role).slots) / role.count)
     return sorted(np.flatnonzero(able).tolist(), key=lambda d: (-float(share[d]), d))[:_DOMAINS]
 
 
 def _sequence(
-    solver: Solver, inventory: Inventory, tree: Tree, steps: list[RoleGang], within: tuple[int, int]
+    basis: Basis, inventory: Inventory, tree: Tree, steps: list[RoleGang], within: tuple[int, int]
 ) -> Loads | None:
     """What each freed node is to hold, or None if some role finds no room."""
-    now_here, then_here = inventory.fork(), solver.emptied(inventory).fork()
+    now_here, then_here = inventory.fork(), basis.emptied(inventory).fork()
     busy = ~inventory.intact(tree.rows)
     weight = weights(tree, inventory, busy)
     inside = tree.domain[within[0]] == within[1]
     freed = np.zeros(tree.count, bool)
     loads: Loads = {}
     for role in steps:
-        then: Ints = np.where(inside, solver.view(then_here, role).slots, 0)
-        now = np.minimum(np.where(freed, then, solver.view(now_here, role).slots), then)
+        then: Ints = np.where(inside, basis.view(then_here, role).slots, 0)
+        now = np.minimum(np.where(freed, then, basis.view(now_here, role).slots), then)
         found, _ = fewest(tree, Stock(now, then, weight, busy), role)
         if found is None:
             return None

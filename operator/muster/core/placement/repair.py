@@ -22,20 +22,17 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from muster.core.inventory import Inventory
 from muster.core.model import Repaired, Shape, Verdict
 from muster.core.placement import repair_anew, repair_verdict
+from muster.core.placement.placer import Placer
 from muster.core.placement.repair_case import Case
 from muster.core.placement.repair_parts import FREE, Choice, Left, Piece, Region, left
 from muster.core.placement.repair_try import Answer, filled, worth
 from muster.core.placement.tree import Ints
-
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
 
 BUDGET = 400
 """Patterns that one repair may try; for several roles, which cost more, a quarter of it."""
@@ -58,7 +55,7 @@ class _Tried:
 
 
 def repaired(
-    solver: Solver,
+    placer: Placer,
     inventory: Inventory,
     shape: Shape,
     nodes: tuple[tuple[str, ...], ...],
@@ -66,12 +63,12 @@ def repaired(
     budget: int,
 ) -> Repaired | Verdict:
     """See `Solver.repair`."""
-    gang = solver.gang(inventory, shape)
+    gang = placer.gang(inventory, shape)
     if isinstance(gang, Verdict):
         return gang
     if [len(mine) for mine in nodes] != [role.count for role in gang.roles]:
         raise ValueError("the placement to repair is not one of this shape")
-    case = Case(solver, inventory, shape, gang, nodes, lost)
+    case = Case(placer, inventory, shape, gang, nodes, lost)
     search = _Search(case, budget)
     best = search.run()
     if best is None:
@@ -274,7 +271,7 @@ def _told(case: Case, nodes: tuple[tuple[str, ...], ...], best: Answer, proven: 
     for role, (before, after) in enumerate(zip(nodes, found, strict=True)):
         moved.update((role, rank) for rank, (a, b) in enumerate(zip(before, after, strict=True)) if a != b)
     here = dict(best.domains)
-    known = case.solver.least(case.inventory, case.shape)
+    known = case.placer.least(case.inventory, case.shape)
     least = best.domains if known is None else tuple((name, min(n, here[name])) for name, n in known[0])
     return Repaired(found, tuple(sorted(moved)), best.objective, proven, best.domains, least, best.how)
 

@@ -22,9 +22,9 @@ def placed(case: Case, budget: int) -> Answer | None:
     role = case.gang.roles[0]
     if len(case.gang.roles) == 1 and tractable(role):
         where = unlimited(apart(case.tree, case.busy, case.base[0]))
-        ranks = case.solver.alone(where, role) if case.solver.possible(where, role) else None
+        ranks = case.placer.alone(where, role) if case.placer.possible(where, role) else None
         return None if ranks is None else _answered(case, [np.array(ranks, np.int64)], exact=True)
-    found = case.solver.place(case.inventory, case.shape)
+    found = case.placer.place(case.inventory, case.shape)
     best: Answer | None = None
     if isinstance(found, Found):
         positions = [np.array([case.tree.position[name] for name in mine], np.int64) for mine in found.nodes]
@@ -49,7 +49,7 @@ def hopeless(case: Case) -> bool:
     if len(case.gang.roles) > 1 or not tractable(role):
         return False
     slots = np.maximum(case.base[0], case.held(case.at)[0])
-    return not case.solver.possible(unlimited(apart(case.tree, case.busy, slots)), role)
+    return not case.placer.possible(unlimited(apart(case.tree, case.busy, slots)), role)
 
 
 def _answered(case: Case, positions: list[Ints], *, exact: bool) -> Answer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,12 +10,10 @@ from muster.core.inventory import Inventory
 from muster.core.model import Objective, Shape
 from muster.core.placement import scene
 from muster.core.placement.gang import Gang
+from muster.core.placement.placer import Placer
 from muster.core.placement.repair_curves import Ground
 from muster.core.placement.repair_parts import FREE, Mask, parts_of
 from muster.core.placement.tree import Ints
-
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
 
 _OWNER = "\0gang"
 
@@ -26,15 +23,15 @@ class Case:
 
     def __init__(
         self,
-        solver: Solver,
+        placer: Placer,
         inventory: Inventory,
         shape: Shape,
         gang: Gang,
         nodes: Sequence[Sequence[str]],
         lost: frozenset[tuple[int, int]],
     ) -> None:
-        self.solver, self.inventory, self.shape, self.gang, self.lost = solver, inventory, shape, gang, lost
-        self.tree = tree = solver.tree(inventory)
+        self.placer, self.inventory, self.shape, self.gang, self.lost = placer, inventory, shape, gang, lost
+        self.tree = tree = placer.tree(inventory)
         self.together = max(gang.required, gang.boundary)
         """The depth of the domain that all roles share; 0 for none."""
         self.parts = [parts_of(role, self.together) for role in gang.roles]
@@ -51,7 +48,7 @@ class Case:
         self.pods = sum(len(mine) for mine in self.at)
         self.survivors = int(sum((mine != FREE).sum() for mine in self.at))
         self.busy: Mask = ~inventory.intact(tree.rows)
-        self.base = [solver.view(inventory, role).slots.copy() for role in gang.roles]
+        self.base = [placer.view(inventory, role).slots.copy() for role in gang.roles]
         """Per role the slots of each position without the gang."""
         self._job_preferred = gang.preferred
         self._own = [
@@ -114,7 +111,7 @@ class Case:
                 for resource, amount in role.shape.requests:
                     there[resource] = there.get(resource, 0) + amount * int(mine[at])
         here.claim(_OWNER, {name: tuple(sorted(amounts.items())) for name, amounts in load.items()})
-        slots = [self.solver.view(here, role).slots.copy() for role in self.gang.roles]
+        slots = [self.placer.view(here, role).slots.copy() for role in self.gang.roles]
         return slots, lambda index: _fewer(self, here, slots, index)
 
 

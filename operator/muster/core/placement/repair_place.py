@@ -1,21 +1,18 @@
-"""Free pieces of one role put back, rank by rank: small regions by `repair_fill`, large ones by the solver's search."""
+"""Free pieces of one role put back, rank by rank: small regions by `repair_fill`, large ones by the basis's search."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from muster.core.placement.basis import Basis
 from muster.core.placement.field import apart, unlimited
 from muster.core.placement.gang import RoleGang
 from muster.core.placement.repair_curves import Ground
 from muster.core.placement.repair_fill import Filled, Filling
 from muster.core.placement.repair_parts import Left, Parts, Region
 from muster.core.placement.tasks import tractable
-
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
 
 SMALL = 48
 """States of a region up to which it is always filled by `repair_fill`;"""
@@ -39,20 +36,20 @@ class Lacking:
     known: bool = True
 
 
-def put(solver: Solver, ground: Ground, role: RoleGang, parts: Parts, left: Left, together: int) -> Placed | Lacking:
+def put(basis: Basis, ground: Ground, role: RoleGang, parts: Parts, left: Left, together: int) -> Placed | Lacking:
     """Place every free piece of a role inside its region. Regions that do not contain one another share no node and
     cost nothing above themselves, since a home is touched already, so each is placed by itself. Writes to the ground
     what it places."""
     wanted = {region: parts.counted(region[0], pieces) for region, pieces in left.free.items()}
     filling = Filling(ground, parts, together, wanted)
     out = Placed({}, True)
-    return _all(solver, ground, role, filling, left, _outermost(filling, left), out) or out
+    return _all(basis, ground, role, filling, left, _outermost(filling, left), out) or out
 
 
 def _all(
-    solver: Solver, ground: Ground, role: RoleGang, filling: Filling, left: Left, regions: list[Region], out: Placed
+    basis: Basis, ground: Ground, role: RoleGang, filling: Filling, left: Left, regions: list[Region], out: Placed
 ) -> Lacking | None:
-    bad = [_settle(solver, ground, role, filling, left, region, out) for region in regions]
+    bad = [_settle(basis, ground, role, filling, left, region, out) for region in regions]
     found = [lacking for lacking in bad if lacking is not None]
     if not found:
         return None
@@ -60,7 +57,7 @@ def _all(
 
 
 def _settle(
-    solver: Solver, ground: Ground, role: RoleGang, filling: Filling, left: Left, region: Region, out: Placed
+    basis: Basis, ground: Ground, role: RoleGang, filling: Filling, left: Left, region: Region, out: Placed
 ) -> Lacking | None:
     """One region and those inside it."""
     inner = _inside(filling, left, region)
@@ -75,10 +72,10 @@ def _settle(
         return None
     # Inner ones first: their pods have no choice. What they take of nodes that several pods share may not be the best.
     out.exact = out.exact and not inner and not role.preferred and ground.fewer is None
-    lacking = _all(solver, ground, role, filling, left, _outermost(filling, inner_left), out)
+    lacking = _all(basis, ground, role, filling, left, _outermost(filling, inner_left), out)
     if lacking is not None:
         return lacking
-    found = _searched(solver, ground, role, filling, left, region, out)
+    found = _searched(basis, ground, role, filling, left, region, out)
     if isinstance(found, Lacking):
         return found
     out.ranks.update(found)
@@ -102,7 +99,7 @@ def _small(filling: Filling, region: Region) -> bool:
 
 
 def _searched(
-    solver: Solver, ground: Ground, role: RoleGang, filling: Filling, left: Left, region: Region, out: Placed
+    basis: Basis, ground: Ground, role: RoleGang, filling: Filling, left: Left, region: Region, out: Placed
 ) -> dict[int, int] | Lacking:
     """A region's own free pieces by the search for one role, as a role of their own."""
     level, domain = region
@@ -123,7 +120,7 @@ def _searched(
     where = unlimited(apart(tree, ground.busy, slots, used if used.any() else None))
     if not tractable(part):
         return Lacking((region,), known=False)
-    positions = solver.alone(where, part) if solver.possible(where, part) else None
+    positions = basis.alone(where, part) if basis.possible(where, part) else None
     return Lacking((region,)) if positions is None else dict(zip(ranks, positions, strict=True))
 
 

@@ -51,7 +51,7 @@ def filled(case: Case, stays: list[Left], at: list[Ints]) -> tuple[Answer | None
         for index in order:
             ground = case.ground(index, case.held(positions))
             role, parts = case.gang.roles[index], case.parts[index]
-            found = put(case.solver, ground, role, parts, stays[index], case.together)
+            found = put(case.placer, ground, role, parts, stays[index], case.together)
             if isinstance(found, Lacking):
                 bad = bad or [(index, region) for region in found.regions]
                 known = known and found.known

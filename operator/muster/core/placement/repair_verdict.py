@@ -15,9 +15,9 @@ def refused(case: Case, lacking: list[tuple[int, Region]], steps: int) -> Verdic
     """`lacking`: (role, region) that found no room while every survivor stayed. `steps`: of a search that ended without
     a proof, else 0. `pods` counts those that must be placed again, `free` the slots beside the survivors; where nothing
     survives, the verdict is that on placing the gang."""
-    solver, gang, inventory = case.solver, case.gang, case.inventory
+    placer, gang, inventory = case.placer, case.gang, case.inventory
     if not case.survivors:
-        verdict = solver.place(inventory, case.shape)
+        verdict = placer.place(inventory, case.shape)
         pods = sum(role.count for role in gang.roles)
         return verdict if isinstance(verdict, Verdict) else verdicts.search_limit(pods, max(steps, 1))
     several = len(gang.roles) > 1
@@ -27,27 +27,27 @@ def refused(case: Case, lacking: list[tuple[int, Region]], steps: int) -> Verdic
     for role, free, wanted in zip(gang.roles, slots, missing, strict=True):
         if int(free.sum()) < wanted:
             name = role.shape.name if several else ""
-            return verdicts.insufficient(wanted, int(free.sum()), name, solver.view(inventory, role).exclusions)
+            return verdicts.insufficient(wanted, int(free.sum()), name, placer.view(inventory, role).exclusions)
     if steps or (several and _open(case)):
         return verdicts.search_limit(sum(missing), max(steps, 1))
     if lacking:
         index, region = lacking[0]
         role = gang.roles[index]
-        seen = solver.view(inventory, role)
+        seen = placer.view(inventory, role)
         level, domain, lacks = _nearest(case, index, region, slots[index])
-        most = solver.longest(inventory, role, seen)
+        most = placer.longest(inventory, role, seen)
         name = role.shape.name if several else ""
         free_now = int(slots[index].sum())
         return verdicts.fragmented(missing[index], free_now, level, domain, lacks, most, name, seen.exclusions)
     if several:
         free_now = sum(int(mine.sum()) for mine in slots)
         return verdicts.scattered(sum(missing), free_now, case.tree.level(case.together))
-    return judge.refused(solver, inventory, gang, gang.roles[0], solver.view(inventory, gang.roles[0]))
+    return judge.refused(placer, inventory, gang, gang.roles[0], placer.view(inventory, gang.roles[0]))
 
 
 def _open(case: Case) -> bool:
     """Whether it is not known that several roles find no room, even without regard to what survives."""
-    found = case.solver.place(case.inventory, case.shape)
+    found = case.placer.place(case.inventory, case.shape)
     return not isinstance(found, Verdict) or found.reason is Reason.SEARCH_LIMIT
 
 

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import islice, permutations, product
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from muster.core.inventory import Inventory
 from muster.core.model import Found, Resources
 from muster.core.placement import field, largest, scene
+from muster.core.placement.basis import Basis
 from muster.core.placement.exact import Meter, OverBudget
 from muster.core.placement.gang import Gang, RoleGang
 from muster.core.placement.tasks import tractable
 from muster.core.placement.tree import Ints, Tree
 from muster.core.placement.view import Mask
-
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
 
 _OWNER = "\0gang"
 _ORDERS = 6
@@ -41,24 +38,24 @@ class _Step:
 
 
 def place(
-    solver: Solver, inventory: Inventory, gang: Gang, meter: Meter, least: tuple[int, ...], within: Mask
+    basis: Basis, inventory: Inventory, gang: Gang, meter: Meter, least: tuple[int, ...], within: Mask
 ) -> Found | None:
     """The best placement found before the budget ends, or one as good as `least`; None if there is none. First tried
     are nodes `within` this mask, then all."""
-    tree = solver.tree(inventory)
+    tree = basis.tree(inventory)
     busy = ~inventory.intact(tree.rows)
     depth = max(gang.required, gang.boundary)
     groups = [_steps(role) for role in gang.roles]
     best: tuple[tuple[int, ...], Found] | None = None
     masks = [mask for mask in (within, np.ones(tree.count, bool)) if mask.any()]
-    for domain in _domains(solver, inventory, gang, tree, depth):
+    for domain in _domains(basis, inventory, gang, tree, depth):
         for mask, sequence in product(masks, islice(permutations(groups), _ORDERS)):
             steps = [step for group in sequence for step in group]
             try:
                 meter.spend(len(steps) * tree.count * COLD)
             except OverBudget:
                 return None if best is None else best[1]
-            tried = _sequence(solver, inventory, tree, steps, mask & (tree.domain[depth] == domain), len(gang.roles))
+            tried = _sequence(basis, inventory, tree, steps, mask & (tree.domain[depth] == domain), len(gang.roles))
             if tried is None:
                 continue
             pods, found, after = tried
@@ -69,7 +66,7 @@ def place(
                     ranks += mine
                 nodes.append(tuple(tree.names[at] for at in ranks))
                 assert len(ranks) == role.count
-            leftover = sum(scene.left_over(tree, solver.view(after, role).slots, pods) for role in gang.roles)
+            leftover = sum(scene.left_over(tree, basis.view(after, role).slots, pods) for role in gang.roles)
             objective = scene.objective(tree, busy, gang, pods, leftover)
             answer = Found(tuple(nodes), objective, False, scene.touched_domains(tree, pods), (), 0)
             if best is None or objective.vector < best[0]:
@@ -104,12 +101,12 @@ def _steps(role: RoleGang) -> tuple[_Step, ...]:
     return tuple(sorted(out, key=lambda step: (-step.role.count, step.first)))
 
 
-def _domains(solver: Solver, inventory: Inventory, gang: Gang, tree: Tree, depth: int) -> list[int]:
+def _domains(basis: Basis, inventory: Inventory, gang: Gang, tree: Tree, depth: int) -> list[int]:
     """The domains that could hold every role alone, those with least room for it first (a tight fit leaves more)."""
     able = np.ones(tree.domains(depth), bool)
     room = np.zeros(tree.domains(depth), np.int64)
     for role in gang.roles:
-        seen = solver.view(inventory, role)
+        seen = basis.view(inventory, role)
         slots = seen.slots
         room += tree.sums(depth, slots)
         if role.equal and role.required <= depth:
@@ -121,7 +118,7 @@ def _domains(solver: Solver, inventory: Inventory, gang: Gang, tree: Tree, depth
 
 
 def _sequence(
-    solver: Solver, inventory: Inventory, tree: Tree, steps: list[_Step], inside: Mask, roles: int
+    basis: Basis, inventory: Inventory, tree: Tree, steps: list[_Step], inside: Mask, roles: int
 ) -> tuple[list[Ints], list[list[tuple[int, list[int]]]], Inventory] | None:
     """Place the steps one after the other on a fork: pods per role; per role the positions by rank of each step after
     its first rank; and the fork after."""
@@ -133,7 +130,7 @@ def _sequence(
     here = inventory.fork()
     for step in steps:
         # The segments of one role that were cut apart may need to share its required domain.
-        slots = np.where(inside, solver.view(here, step.role).slots, 0)
+        slots = np.where(inside, basis.view(here, step.role).slots, 0)
         if step.narrow:
             mine = pods[step.role.index]
             bound = steps_bound(step, tree)
@@ -141,9 +138,9 @@ def _sequence(
                 home = tree.domain[bound][np.flatnonzero(mine)[0]]
                 slots = np.where(tree.domain[bound] == home, slots, 0)
         where = field.apart(tree, busy, slots, used if used.any() else None)
-        if not solver.possible(where, step.role):
+        if not basis.possible(where, step.role):
             return None
-        ranks = solver.alone(where, step.role)
+        ranks = basis.alone(where, step.role)
         if ranks is None:
             return None
         held = np.bincount(ranks, minlength=tree.count)

@@ -5,49 +5,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING
 
 from muster.core.inventory import Inventory
 from muster.core.model import Found, Objective, Verdict
 from muster.core.placement import apart, ranks, relax, sequence, verdicts
+from muster.core.placement.basis import Basis
 from muster.core.placement.exact import Exact, Ground, Meter, OverBudget, ground_of, optimum
 from muster.core.placement.gang import Gang
 from muster.core.placement.tree import Tree
-
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
 
 _CELLS = 2048
 """States of the whole gang beyond which the relaxations come first: cheap, and often the proof of what they lead to."""
 
 
-def place(solver: Solver, inventory: Inventory, gang: Gang, budget: int) -> Found | Verdict:
+def place(basis: Basis, inventory: Inventory, gang: Gang, budget: int) -> Found | Verdict:
     """The optimum and `proven`; or the best found, with its bound; or why there is none; or SearchLimit."""
     pods = sum(role.count for role in gang.roles)
     exactly, beside = Meter(budget), Meter(budget * 2 // 3)
     try:
-        ground = ground_of(solver, inventory, gang, exactly)
+        ground = ground_of(basis, inventory, gang, exactly)
     except OverBudget:
         return verdicts.search_limit(pods, exactly.used)
     tried: _Tried | None = None
     found: Exact | None = None
     caps = ground.blocks.caps(ground.blocks.together)
     if prod(cap + 1 for cap in caps) > _CELLS:
-        tried = _beside(solver, inventory, gang, ground, beside)
+        tried = _beside(basis, inventory, gang, ground, beside)
         if tried.proven:
-            return tried.answer or apart.refusal(solver, inventory, gang, budget)
+            return tried.answer or apart.refusal(basis, inventory, gang, budget)
     try:
         found = optimum(ground, exactly)
         if found is None:
-            return apart.refusal(solver, inventory, gang, budget)
+            return apart.refusal(basis, inventory, gang, budget)
         if found.bound == found.vector:
             return _found(ground.tree, gang, found)
     except OverBudget:
         pass
     if tried is None:
-        tried = _beside(solver, inventory, gang, ground, beside)
+        tried = _beside(basis, inventory, gang, ground, beside)
         if tried.proven:
-            return tried.answer or apart.refusal(solver, inventory, gang, budget)
+            return tried.answer or apart.refusal(basis, inventory, gang, budget)
     answers = [tried.answer] if tried.answer is not None else []
     least = tried.bound
     if found is not None:
@@ -68,11 +65,11 @@ class _Tried:
     proven: bool
 
 
-def _beside(solver: Solver, inventory: Inventory, gang: Gang, ground: Ground, meter: Meter) -> _Tried:
-    least = relax.bound(solver, inventory, gang, ground, Meter(meter.steps // 2))
+def _beside(basis: Basis, inventory: Inventory, gang: Gang, ground: Ground, meter: Meter) -> _Tried:
+    least = relax.bound(basis, inventory, gang, ground, Meter(meter.steps // 2))
     if least is None:
         return _Tried(None, (), True)
-    answer = sequence.place(solver, inventory, gang, meter, least.vector, least.nodes)
+    answer = sequence.place(basis, inventory, gang, meter, least.vector, least.nodes)
     if answer is None:
         return _Tried(None, least.vector, False)
     proven = answer.objective.vector == least.vector

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import gcd, prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from muster.core.inventory import Inventory
+from muster.core.placement.basis import Basis
 from muster.core.placement.exact.blocks import Blocks
 from muster.core.placement.exact.meter import Meter
 from muster.core.placement.tree import Ints, Tree
 from muster.core.placement.view import NO_LIMIT
-
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
 
 _FACTORS = np.random.Generator(np.random.PCG64(5)).integers(1 << 62, size=1 << 12) * 2 + 1
 
@@ -48,9 +45,9 @@ class Nodes:
         return len(self.busy) > 0
 
 
-def nodes_of(solver: Solver, inventory: Inventory, tree: Tree, blocks: Blocks, meter: Meter) -> Nodes:
+def nodes_of(basis: Basis, inventory: Inventory, tree: Tree, blocks: Blocks, meter: Meter) -> Nodes:
     """The nodes of an inventory by content."""
-    slots = [solver.view(inventory, block.role).slots.copy() for block in blocks.all]
+    slots = [basis.view(inventory, block.role).slots.copy() for block in blocks.all]
     busy = ~inventory.intact(tree.rows)
     names = sorted({name for block in blocks.all for name, amount in block.role.shape.requests if amount > 0})
     free = np.zeros((len(names), tree.count), np.int64)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from muster.core.inventory import Inventory
+from muster.core.placement.basis import Basis
 from muster.core.placement.exact.arrays import INFINITE, REACHED, State
 from muster.core.placement.exact.blocks import Blocks, blocks_of
 from muster.core.placement.exact.climb import Climb, Ground, climb
@@ -17,9 +17,6 @@ from muster.core.placement.exact.meter import Meter, OverBudget
 from muster.core.placement.exact.nodes import nodes_of
 from muster.core.placement.exact.parts import EMPTY
 from muster.core.placement.gang import Gang
-
-if TYPE_CHECKING:
-    from muster.core.placement.solver import Solver
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +61,10 @@ def possible(ground: Ground, meter: Meter) -> bool:
     return _read(climb(ground, nothing(ground.tree.depths + 4), meter)) is not None
 
 
-def ground_of(solver: Solver, inventory: Inventory, gang: Gang, meter: Meter) -> Ground:
+def ground_of(basis: Basis, inventory: Inventory, gang: Gang, meter: Meter) -> Ground:
     """What the searches for a gang stand on."""
-    tree, blocks = solver.tree(inventory), blocks_of(gang)
-    nodes = nodes_of(solver, inventory, tree, blocks, meter)
+    tree, blocks = basis.tree(inventory), blocks_of(gang)
+    nodes = nodes_of(basis, inventory, tree, blocks, meter)
     busy = (~inventory.intact(tree.rows)).astype(np.int64)
     limits = {}
     for i, level in enumerate(tree.levels.levels):
