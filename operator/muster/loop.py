@@ -111,7 +111,6 @@ class Loop:
         self._backoff = Backoff(lambda: 0.5, base=0.25)
         self._idle = Backoff(lambda: 0.5, base=0.01, cap=1.0)
         self._signal = asyncio.Event()
-        self._home: asyncio.AbstractEventLoop | None = None
         self._stopping = False
         self._beat = clock()
 
@@ -127,12 +126,6 @@ class Loop:
         self._last = at
         self._inbox.append(change)
         self._signal.set()
-
-    def put_threadsafe(self, change: Change) -> None:
-        """The same from any other thread, once `run` has begun. Raises RuntimeError when the loop is closed."""
-        if self._home is None:
-            raise RuntimeError("the loop does not run yet")
-        self._home.call_soon_threadsafe(self.put, change)
 
     # --- what is seen from outside ---
 
@@ -155,7 +148,6 @@ class Loop:
 
     async def run(self) -> None:
         """Turn until stopped."""
-        self._home = asyncio.get_running_loop()
         while not self._stopping:
             await self._wait()
             await self.turn()

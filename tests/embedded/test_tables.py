@@ -8,7 +8,7 @@ import pytest
 from tests.embedded.shapes import CRD
 
 from muster.embedded.ages import age, duration
-from muster.embedded.answers.tables import table, wants_table
+from muster.embedded.answers.tables import table
 from muster.embedded.jsonpath import Unsupported, parse
 from muster.embedded.kinds import Kind, Kinds, custom
 from muster.embedded.wire import StatusError
@@ -157,16 +157,3 @@ def test_what_is_included() -> None:
         assert made["columnDefinitions"] == []
     with pytest.raises(StatusError):
         table(kind("leases"), [item], list_meta={}, include="Half", now=NOW)
-
-
-@pytest.mark.parametrize(
-    ("accept", "wanted"),
-    [
-        ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", True),
-        ("application/json", False),
-        ("application/json, application/json;as=Table;v=v1;g=meta.k8s.io", False),
-        ("", False),
-    ],
-)
-def test_whether_a_table_is_wanted(accept: str, wanted: bool) -> None:
-    assert wants_table(accept) is wanted

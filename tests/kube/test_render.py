@@ -198,11 +198,6 @@ def test_service_and_bodies() -> None:
     assert json.loads(render.ungate("U")) == {
         "metadata": {"uid": "U"}, "spec": {"schedulingGates": [{"$patch": "delete", "name": "muster.dev/gang"}]}}  # fmt: skip  # noqa: E501
     assert json.loads(render.nominate("U", "n")) == {"metadata": {"uid": "U"}, "status": {"nominatedNodeName": "n"}}
-    assert json.loads(render.delete_options("U", 0))["gracePeriodSeconds"] == 0
-    assert (
-        render.rendered_from(job(), parse.DEFAULT_TOPOLOGY)
-        == f"{job().roles_hash}+{parse.DEFAULT_TOPOLOGY.pod_defaults}"
-    )
 
 
 @pytest.mark.parametrize(

@@ -217,26 +217,3 @@ async def test_many_changes_leave_room_for_others() -> None:
     assert [n for n, _ in t.lags] == [1000] * 5
     assert len(t.plans) == 1
     await t.end()
-
-
-async def test_other_threads_hand_over_safely() -> None:
-    import threading
-    import time
-
-    world = World()
-
-    class Nobody:
-        def submit(self, transition: Transition) -> None: ...
-        def kick(self, uid: str) -> None: ...
-
-    loop = Loop(world, Nobody(), now=lambda: int(time.time() * 1000))
-    task = asyncio.create_task(loop.run())
-    await asyncio.sleep(0)
-    thread = threading.Thread(target=lambda: [loop.put_threadsafe(Upsert(b.node(f"n{i}"), 0)) for i in range(100)])
-    thread.start()
-    await asyncio.to_thread(thread.join)
-    while loop.waiting:  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
-    assert len(world.nodes) == 100
-    loop.stop()
-    await task

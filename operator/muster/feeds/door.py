@@ -114,10 +114,6 @@ class Door:
         """How many objects of the kind are held."""
         return len(self._held[kind])
 
-    def knows_gone(self, kind: Kind, id_: str) -> bool:
-        """The object was seen to be gone."""
-        return id_ in self._gone[kind]
-
     def _upsert(self, record: _Versioned, at: int) -> None:
         kind, id_ = identity(record)
         if id_ in self._gone[kind] or (isinstance(record, TopologySpec) and record.name != TOPOLOGY):

@@ -88,20 +88,6 @@ def nominate(uid: str, node: str) -> bytes:
     return encode({"metadata": {"uid": uid}, "status": {"nominatedNodeName": node}})
 
 
-def delete_options(uid: str, grace: int | None = None, rv: int | None = None) -> bytes:
-    """The body of a delete of this very object. `grace` in seconds, None: the object's own."""
-    preconditions = {"uid": uid} | ({} if rv is None else {"resourceVersion": str(rv)})
-    body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
-    if grace is not None:
-        body["gracePeriodSeconds"] = grace
-    return encode(body)
-
-
-def rendered_from(job: Job, topology: TopologySpec) -> str:
-    """The hash of all that pods are rendered from, as a placement records it."""
-    return f"{job.roles_hash}+{topology.pod_defaults}"
-
-
 def warnings(job: Job, topology: TopologySpec) -> tuple[str, ...]:
     """What a user probably did not mean, though it is allowed."""
     if job.manifest["spec"].get("launcher") != "env":

@@ -26,17 +26,6 @@ _COMPLETED = {
 }
 
 
-def wants_table(accept: str) -> bool:
-    """Whether an Accept header asks for a Table before anything else that is served here."""
-    for each in accept.split(","):
-        parts = [part.strip() for part in each.split(";")]
-        if "as=Table" in parts and parts[0] == "application/json" and "g=meta.k8s.io" in parts:
-            return True
-        if parts[0] in ("application/json", "*/*", "application/*"):
-            return False
-    return False
-
-
 def table(
     kind: Kind, objects: Sequence[Object], *, list_meta: Object, include: str, now: int, headers: bool = True
 ) -> Object:
