@@ -53,6 +53,17 @@ def test_in_sequence_quota_is_spent_too(bench: Bench) -> None:
     assert (code, reasons(said)) == (2, ["", "NamespaceQuota"])
 
 
+def test_a_job_that_would_wait_for_its_preferred_level_waits(bench: Bench) -> None:
+    bench.objects += [pod("a", "r0-n0", gpu="4"), pod("b", "r1-n0", gpu="4")]
+    for seconds, expected in ((60, (2, ["WaitingForPreferred"])), (0, (0, [""]))):
+        code, said = bench.ask(job(topology={"preferred": {"level": "nvlink", "waitSeconds": seconds}}))
+        assert (code, reasons(said)) == expected
+    code, said = bench.ask(
+        job(topology={"preferred": {"level": "nvlink", "waitSeconds": 60}}), more=("--free", "r0-n0")
+    )
+    assert (code, placed(said)) == (0, [True])
+
+
 def test_manifests_come_from_files_directories_and_lists(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     folder = bench.folder / "jobs"
     folder.mkdir()

@@ -60,6 +60,8 @@ def judge(known: Known, job: Job | Rejected, inventory: Inventory | None = None)
     answer = world.solver.place(inventory, shape)
     if isinstance(answer, Verdict):
         return waiting(job.key, answer, remedy=world.remedy(inventory, shape, answer))
+    if queueing.prefers_to_wait(job, answer, 0):
+        return waiting(job.key, queueing.short_of_preferred(answer))
     return found(world, job, answer)
 
 

@@ -7,13 +7,13 @@ takes its room before the next is looked at (`policy.room`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import heapify, heappop, heapreplace
 
 from muster.core import lifecycle
 from muster.core.line import Group, Order
-from muster.core.model import Committed, Found, Job, Phase, Plan, Reason, Rejected, Shape, Transition, Verdict
+from muster.core.model import Committed, Found, Job, Phase, Plan, Rejected, Shape, Transition, Verdict
 from muster.core.observe import Seen, observe
 from muster.core.policy import queueing, repair
 from muster.core.policy.room import Room
@@ -237,8 +237,8 @@ class _Planner:
     def _prefer(self, job: Job, found: Found) -> None:
         since = job.status.placeable_since
         until = (since if since is not None else lifecycle.whole_seconds(self._now)) + job.policy.prefer_wait
-        numbers = (("domains", found.objective.preferred), ("least", found.preferred_least), ("until", until))
-        self._teller.tell(job, Verdict(Reason.WAITING_FOR_PREFERRED, numbers))
+        verdict = queueing.short_of_preferred(found)
+        self._teller.tell(job, replace(verdict, numbers=(*verdict.numbers, ("until", until))))
         self._wake(job.id, until)
 
     def _decide(self, job: Job, row: lifecycle.Row, status: Committed) -> None:

@@ -154,6 +154,12 @@ def prefers_to_wait(job: Job, found: Found, now: int) -> bool:
     return since is None or now < since + job.policy.prefer_wait
 
 
+def short_of_preferred(found: Found) -> Verdict:
+    """The verdict on a job that prefers to wait."""
+    numbers = (("domains", found.objective.preferred), ("least", found.preferred_least))
+    return Verdict(Reason.WAITING_FOR_PREFERRED, numbers)
+
+
 def unknown_claims(world: World) -> bool:
     """Some live attempt has still to create pods whose real requests are not known: nothing may be placed beside it."""
     return any(
