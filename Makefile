@@ -77,7 +77,7 @@ e2e-kind: $(STAMP) ## the chart and real gangs on kind: with Docker, or as root 
 demo: $(STAMP) ## a 4,608-GPU cluster in this machine's memory, gangs scheduled on it, in a minute (muster demo --help)
 	$(BIN)/muster demo
 
-faults: $(STAMP) ## 5,000 plans of faults and 2,000 storms in simulated time (half an hour; docs/simulation.md)
+faults: $(STAMP) ## 5,000 plans of faults and 2,000 storms in simulated time (twenty minutes on two cores; docs/simulation.md)
 	$(BIN)/python -m muster.sim systematic --share 6 --pairs 20
 	$(BIN)/python -m muster.sim storms --many 2000
 
