@@ -9,8 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,9 +68,9 @@ class Programs:
         if any(not (target / name).exists() for name in wanted):
             target.mkdir(parents=True, exist_ok=True)
             with self._locked(target / ".lock"):
-                for name in wanted:
-                    if not (target / name).exists():
-                        self._build(name, target)
+                missing = [name for name in wanted if not (target / name).exists()]
+                if missing:
+                    self._build(missing, target)
         return target
 
     def main(self, find: Callable[[], Path] | None = None) -> int:
@@ -95,25 +96,32 @@ class Programs:
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
-    def _build(self, name: str, target: Path) -> None:
-        """Build one program beside its final place and move it there, so that it is whole or absent."""
+    def _build(self, names: Sequence[str], target: Path) -> None:
+        """Build programs, all at once so that one is linked while the next is compiled, beside their final place and
+        move them there, so that each is whole or absent."""
+        listed = ", ".join(names)
         go = shutil.which("go")
         if go is None:
-            raise BuildError(f"{name} has to be built, and there is no `go` on the PATH")
+            raise BuildError(f"{listed}: to be built, and there is no `go` on the PATH")
         if shutil.disk_usage(target).free < GIB:
-            raise BuildError(f"less than 1 GiB is free where {name} is to be built: {target}")
-        flags = self.flags(self.version())
-        partial = target / f".{name}.{os.getpid()}"
-        self._say(f"building {name} (minutes when Go's cache is cold)")
+            raise BuildError(f"less than 1 GiB is free where {listed} is to be built: {target}")
+        self._say(f"building {listed} (minutes when Go's cache is cold)")
         began = time.monotonic()
-        command = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", flags, "-o", str(partial)]
-        command.append(self.packages[name])
-        done = subprocess.run(command, cwd=self.module, env={**os.environ, "CGO_ENABLED": "0"}, check=False)
-        if done.returncode != 0:
-            partial.unlink(missing_ok=True)
-            raise BuildError(f"go build of {name} ended with {done.returncode}; its words are above")
-        partial.replace(target / name)
-        self._say(f"built {name} in {time.monotonic() - began:.0f} s")
+        packages = [self.packages[name] for name in names]
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=target) as made:
+            command = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", self.flags(self.version())]
+            command += ["-o", f"{made}{os.sep}", *packages]
+            done = subprocess.run(command, cwd=self.module, env={**os.environ, "CGO_ENABLED": "0"}, check=False)
+            if done.returncode != 0:
+                raise BuildError(f"go build of {listed} ended with {done.returncode}; its words are above")
+            for name, package in zip(names, packages, strict=True):
+                (Path(made) / _called(package)).replace(target / name)
+        self._say(f"built {listed} in {time.monotonic() - began:.0f} s")
 
     def _say(self, text: str) -> None:
         print(f"{self.name}: {text}", file=sys.stderr, flush=True)
+
+
+def _called(package: str) -> str:
+    """The name that Go gives the program of a package: its last element that is no major version."""
+    return re.sub(r"/v\d+$", "", package).rpartition("/")[2]
