@@ -27,6 +27,7 @@ def gang(name: str, size: int, segment: int, **spec: Any) -> Object:
     return job(name, [role("worker", size, segment=("nvlink", segment))], **spec)
 
 
+@pytest.mark.alone
 def test_of_256_ranks_only_those_move_whose_nodes_are_gone(
     cluster: Cluster, watcher: Watcher, operator: Operators
 ) -> None:
