@@ -108,6 +108,8 @@ class Programs:
         self._say(f"building {listed} (minutes when Go's cache is cold)")
         began = time.monotonic()
         packages = [self.packages[name] for name in names]
+        for left in target.glob(".building-*"):  # by one that was killed: we hold the lock
+            shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".building-", dir=target) as made:
             command = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", self.flags(self.version())]
             command += ["-o", f"{made}{os.sep}", *packages]

@@ -289,7 +289,7 @@ def test_a_refusal_of_pod_security(cluster: Cluster, watcher: Watcher, operator:
     cluster.client.patch(namespace, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
     proxy = cluster.start_proxy()
     (process,) = operator(env=ENV, server=proxy.url)
-    cluster.submit(job("root", [role(replicas=2)], backoff=PATIENT))
+    cluster.submit(job("as-root", [role(replicas=2)], backoff=PATIENT))
     secure = {
         "runAsNonRoot": True,
         "allowPrivilegeEscalation": False,
@@ -298,19 +298,19 @@ def test_a_refusal_of_pod_security(cluster: Cluster, watcher: Watcher, operator:
     }
     good = with_(job("good", [role(replicas=2)]), "template", "spec", "containers", 0, "securityContext", value=secure)
     cluster.submit(good)
-    wait_reason(cluster, "root", "PolicyRefused", 'violates PodSecurity "restricted:latest"')
+    wait_reason(cluster, "as-root", "PolicyRefused", 'violates PodSecurity "restricted:latest"')
     cluster.wait_phase("good", "Running")
 
     # Writes since the refusal, about the job that was refused: none but for the rare repeat.
     def writes() -> int:
-        return proxy.count("POST", r"/pods(\?|$)") + proxy.count("PATCH|PUT", r"/trainingjobs/root/status")
+        return proxy.count("POST", r"/pods(\?|$)") + proxy.count("PATCH|PUT", r"/trainingjobs/as-root/status")
 
     settled = writes()
     until = time.monotonic() + 5
     while time.monotonic() < until:
         assert writes() <= settled + 2
         time.sleep(0.1)
-    assert not cluster.pods("root")
-    assert cluster.job("root")["status"].get("attempt", 0) == 0
+    assert not cluster.pods("as-root")
+    assert cluster.job("as-root")["status"].get("attempt", 0) == 0
     sound(process)
     watcher.quiet()

@@ -35,11 +35,11 @@ class Ghosts:
         """Those of one job."""
         return self._found.get(job, {}).values()
 
-    def vanished(self, pod: Pod, node: Node, owner: Job | Rejected | None, silent: int | None, at: int) -> None:
-        """This pod left the API while it was bound to a machine (`silent`: since when that one does not answer). On a
+    def vanished(self, pod: Pod, node: Node | None, owner: Job | Rejected | None, silent: int | None, at: int) -> None:
+        """This pod left the API, bound to this machine if to any (`silent`: since when that one does not answer). On a
         machine that does not answer it may go on running; one that was given up because its machine had been silent
         for long enough is not waited for again."""
-        if pod.job is None or pod.terminal or node.out_of_service:
+        if pod.job is None or pod.terminal or node is None or node.out_of_service:
             return
         ghost = Ghost(pod.job, pod.role or "", pod.rank if pod.rank is not None else -1, node.name, at)
         if node.unready_since is None:

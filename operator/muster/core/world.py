@@ -591,9 +591,8 @@ class World:
                 known = self._pods.pop(id_)
                 if known is not None:
                     node = self.nodes.get(known.node or "")
-                    if node is not None:
-                        job = self.acknowledged(known.job or "")
-                        self._ghosts.vanished(known, node, job, self.silent_since(node), at)
+                    job = self.acknowledged(known.job or "")
+                    self._ghosts.vanished(known, node, job, self.silent_since(node), at)
                     self._pods_changed(known.job)
                     self.inventory.free(id_)
                     where = known.node or known.pinned

@@ -51,9 +51,9 @@ def unsatisfiable(basis: Basis, empty: Inventory, gang: Gang, role: RoleGang) ->
     if free < role.count:
         constraint = "capacity" if free else "nodes"
         return verdicts.unsatisfiable(
-            role.count, constraint, "", free and _most(basis, empty, role, seen), name, seen.exclusions
+            role.count, constraint, "", free and basis.longest(empty, role, seen), name, seen.exclusions
         )
-    most = _most(basis, empty, role, seen)
+    most = basis.longest(empty, role, seen)
     field = standing_on(seen)
     open_ = unlimited(field)
     wanted = role.required if role.required > gang.boundary else 0
@@ -148,10 +148,6 @@ def _closest(tree: Tree, inventory: Inventory, role: RoleGang, seen: View, most:
             return tree.level(below[0]), tree.name(below[0], domain, inventory), min(lacks, role.count - most)
     best = int(np.argmax(held))
     return tree.level(depth), tree.name(depth, best, inventory), max(role.count - most, 0)
-
-
-def _most(basis: Basis, inventory: Inventory, role: RoleGang, seen: View) -> int:
-    return basis.longest(inventory, role, seen)
 
 
 def _limited(tree: Tree) -> str:
